@@ -369,7 +369,7 @@ CODES: dict[str, Code] = {
     ),
     "middleware-limiter": _usage(
         "The middleware was given a limiter and settings that belong to the limiter.",
-        "Give `resolvers`, `store`, `clock` and `observer` to `Limiter(…)`.",
+        "Give the settings that the message names to `Limiter(…)`.",
     ),
     "limit-unmounted": _usage(
         "A route uses a limit, and its request did not come through the middleware.",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import ClassVar
 from weakref import WeakSet
@@ -29,7 +29,7 @@ from ratelimit.asgi.hangup import WatchedVisit, visit_of
 from ratelimit.asgi.messages import LimitedSocket, SocketDoor
 from ratelimit.asgi.metering.body import Replayed, resize
 from ratelimit.asgi.metering.request import MeteredRequest, run_metered, told_by
-from ratelimit.asgi.mount import Mount, is_served, is_told, mount_limiter, mount_policy, refuse_settings
+from ratelimit.asgi.mount import Mount, is_served, is_told, mounting
 from ratelimit.asgi.refusal import closing, refuse, refuse_http
 from ratelimit.asgi.routes.coverage import Coverage
 from ratelimit.asgi.routes.survey import Survey
@@ -103,34 +103,26 @@ class RateLimitMiddleware:
         self.app = app
         self.responder = responder
         self._now_ns: Callable[[], int]
-        timing = (resolver_timeout_s, reload_interval_s)
-        if limiter is not None and policy is None:
-            theirs = (resolvers, store, clock, observer, enabled, challenge)
-            names = ("resolvers", "store", "clock", "observer", "enabled", "challenge")
-            refuse_settings([name for name, value in zip(names, theirs, strict=True) if value is not None])
-            self._mount_on(mount_limiter(limiter, *timing))
-        elif policy is not None and limiter is None:
-            mount = partial(
-                mount_policy,
-                policy,
-                *timing,
-                store=store,
-                clock=clock,
-                resolvers=resolvers,
-                observer=observer,
-                enabled=enabled,
-                challenge=challenge,
-            )
-            try:
-                self._mount_on(mount())
-            except Exception:
-                if not is_served():
-                    raise
-                # Raised from the first scope, a server takes it that the application knows no lifespan and
-                # answers each request with 500. Raised at the import, it is a traceback of each worker.
-                self._now_ns = partial(self._mount_late, mount)
-        else:
-            raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
+        mount = mounting(
+            policy,
+            limiter,
+            resolver_timeout_s,
+            reload_interval_s,
+            store=store,
+            clock=clock,
+            resolvers=resolvers,
+            observer=observer,
+            enabled=enabled,
+            challenge=challenge,
+        )
+        try:
+            self._mount_on(mount())
+        except Exception:
+            if not is_served():
+                raise
+            # Raised from the first scope, a server takes it that the application knows no lifespan and
+            # answers each request with 500. Raised at the import, it is a traceback of each worker.
+            self._now_ns = partial(self._mount_late, mount)
 
     def _mount_on(self, mount: Mount) -> None:
         self._mount = mount
@@ -329,15 +321,7 @@ class RateLimitMiddleware:
             sending = Sending(exchange, send).send
             if visit is not None and visit.is_over(exchange, self._now_ns()):
                 return
-            if not exchange.is_allowed:
-                await self._answer(scope, metered.receive, sending, exchange, visit)
-            elif self._runtime.ends:
-                run = partial(self._run_metered, metered, exchange)
-                await self._run_to_end(run, scope, metered.receive, sending, exchange)
-            else:
-                await run_metered(
-                    self.app, scope, metered.receive, sending, exchange, metered.use, self._now_ns
-                )
+            await self._answer(scope, metered.receive, sending, exchange, visit, metered)
         finally:
             metered.let_go()
 
@@ -353,16 +337,22 @@ class RateLimitMiddleware:
         send: Send,
         exchange: Exchange,
         visit: WatchedVisit | None = None,
+        metered: MeteredRequest | None = None,
     ) -> None:
-        """Refuse a request, or run the application; then comes its end."""
+        """Refuse a request or handshake, or run the application; then comes its end."""
         responder = self.responder if visit is None else visit.responder(self.responder)
+        answer: ASGIApp = self.app
+        if not exchange.is_allowed:
+            answer = partial(refuse, exchange, responder)
+        elif metered is not None:
+            answer = partial(self._run_metered, metered, exchange)
         if self._runtime.ends:
-            answer: ASGIApp = self.app if exchange.is_allowed else partial(refuse, exchange, responder)
-            await self._run_to_end(answer, scope, receive, send, exchange)
-        elif not exchange.is_allowed:
-            await refuse(exchange, responder, scope, receive, send)
+            hooks, clock = self._runtime.ends, self.limiter.clock
+            await run_to_end(answer, scope, receive, send, exchange=exchange, hooks=hooks, clock=clock)
+        elif answer is self.app:
+            await run_holding(answer, scope, receive, send, exchange, self.limiter.clock)
         else:
-            await run_holding(self.app, scope, receive, send, exchange, self.limiter.clock)
+            await answer(scope, receive, send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, now_ns: int) -> None:
         """Let a request through, with an exchange that nothing was charged for."""
@@ -370,12 +360,6 @@ class RateLimitMiddleware:
             self._door, self._deciding.writer, None, None, now_ns, False, scope.get("ratelimit")
         )
         await self.app(scope, receive, send)
-
-    def _run_to_end(
-        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, exchange: Exchange
-    ) -> Awaitable[None]:
-        hooks, clock = self._runtime.ends, self.limiter.clock
-        return run_to_end(app, scope, receive, send, exchange=exchange, hooks=hooks, clock=clock)
 
     async def _shake_hands(
         self, scope: Scope, receive: Receive, send: Send, bound: BoundPolicy, now_ns: int
@@ -417,10 +401,7 @@ class RateLimitMiddleware:
             is_listed = exchange.outcome is None and exchange.decision.reason is Reason.ALLOW_LIST
             if exchange.is_allowed and not is_listed:
                 receive = LimitedSocket(receive, send, scope, self._sockets).receive
-            if exchange.is_allowed and metered is not None:
-                await run_metered(self.app, scope, receive, sending, exchange, metered.use, self._now_ns)
-            else:
-                await self._answer(scope, receive, sending, exchange, visit)
+            await self._answer(scope, receive, sending, exchange, visit, metered)
         finally:
             if visit is not None:
                 visit.forget_unasked()

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Hashable, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
+from typing import Any, TypedDict, Unpack
 from weakref import WeakValueDictionary
 
 from starlette.types import Receive, Scope, Send
@@ -88,6 +89,49 @@ class Mount:
 _MOUNTS: WeakValueDictionary[Hashable, Mount] = WeakValueDictionary()
 
 
+class Given(TypedDict, total=False):
+    """The settings of a middleware that belong to its limiter: see `Limiter`."""
+
+    store: Store | None
+    clock: Clock | None
+    resolvers: Mapping[str, Resolver] | None
+    observer: Observer | None
+    enabled: bool | None
+    challenge: Challenge | None
+
+
+def mounting(
+    policy: Policy | str | os.PathLike[str] | None,
+    limiter: Limiter | None,
+    *timing: float,
+    **settings: Unpack[Given],
+) -> Callable[[], Mount]:
+    """Return what makes the mount of a middleware or an interceptor, of a policy or of a limiter.
+
+    Args:
+        policy, limiter: one of them.
+        timing: as for `Mount`.
+        settings: what the limiter is made with.
+
+    Raises:
+        UsageError: neither or both are given (code `middleware-policy`), or a limiter together with what
+            belongs to it (code `middleware-limiter`).
+    """
+    if policy is not None and limiter is None:
+        return partial(mount_policy, policy, *timing, **settings)
+    if limiter is None or policy is not None:
+        raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
+    # Resolvers that are silently never asked would leave every request without an identity.
+    names = [name for name, value in settings.items() if value is not None]
+    if names:
+        raise UsageError(
+            f"the middleware was given a limiter and {', '.join(names)}; give what belongs to the limiter "
+            "to `Limiter(…)`",
+            code="middleware-limiter",
+        )
+    return partial(mount_limiter, limiter, *timing)
+
+
 def mount_limiter(limiter: Limiter, *timing: float) -> Mount:
     """Return the mount of a limiter; `timing` is as for `Mount`."""
     key = (id(limiter), timing)
@@ -101,10 +145,10 @@ def mount_limiter(limiter: Limiter, *timing: float) -> Mount:
 def mount_policy(
     policy: Policy | str | os.PathLike[str],
     *timing: float,
-    store: Store | None,
-    clock: Clock | None,
-    resolvers: Mapping[str, Resolver] | None,
-    observer: Observer | None,
+    store: Store | None = None,
+    clock: Clock | None = None,
+    resolvers: Mapping[str, Resolver] | None = None,
+    observer: Observer | None = None,
     enabled: bool | None = None,
     challenge: Challenge | None = None,
 ) -> Mount:
@@ -135,17 +179,6 @@ def mount_policy(
         log_warnings(limiter.policy, UNTIL_ROUTES)
         mount = _MOUNTS[key] = Mount(limiter, *timing, *given)
     return mount
-
-
-def refuse_settings(names: list[str]) -> None:
-    """Raise if a middleware is given what belongs to its limiter."""
-    # Resolvers that are silently never asked would leave every request without an identity.
-    if names:
-        raise UsageError(
-            f"the middleware was given a limiter and {', '.join(names)}; give what belongs to the limiter "
-            "to `Limiter(…)`",
-            code="middleware-limiter",
-        )
 
 
 def is_served() -> bool:

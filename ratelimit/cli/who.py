@@ -15,7 +15,6 @@ from ratelimit.cli.principal import Told, explain_principal
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.correlation.description import reason_of
 from ratelimit.correlation.explanation import Shared
-from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
 from ratelimit.inspection.actors.evidence import Source, from_snapshot
@@ -146,7 +145,7 @@ def print_person(
         glance = glance_at(known.source, person.overview, known.compiled.rules)
         grid.add_row("in short", Text(glance.words))
         grid.add_row("evidence", Text(person.overview.words))
-        grid.add_row("asked", Text(_asked(known.source, person.overview, glance)))
+        grid.add_row("asked", Text(_asked(known.source, glance)))
     for said_of_it in Declared(known).of_person(known, person):
         grid.add_row("declared", Text(said_of_it))
     for number, line in enumerate(_seen_with(known.compiled, person)):
@@ -254,7 +253,7 @@ def _print_next(known: Knowledge, person: Person, said: Callable[[str], None]) -
         said(f"What did its actor take? `ratelimit show took {policy} --of {short_hash(person.actor)}`")
 
 
-def _asked(source: Source, actor: Overview, glance: Glance) -> str:
+def _asked(source: Source, glance: Glance) -> str:
     """Return how many requests the accounts of an actor made on all hosts, allowed or refused."""
     said = formatting.taken(glance.asked, glance.watched_ns)
     if glance.of_budget is not None:

@@ -86,7 +86,7 @@ def counters_of_clusters(compiled: CompiledPolicy) -> list[LimitRule]:
 
 
 def general_limits(compiled: CompiledPolicy) -> frozenset[int]:
-    """Return the limits per cluster that apply to whatever any limit per cluster does.
+    """Return the limits that match every request that some per-cluster limit matches.
 
     Of another it is not known which of a member's former requests it would have counted. Of one with
     tiers it is not known which tier would have counted them. Where there are limits for the certain, what

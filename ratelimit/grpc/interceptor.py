@@ -18,11 +18,10 @@ from typing import Any
 
 import grpc
 
-from ratelimit.asgi.mount import mount_limiter, mount_policy, refuse_settings
+from ratelimit.asgi.mount import mounting
 from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
 from ratelimit.decision import Decision
-from ratelimit.errors import UsageError
 from ratelimit.grpc.refusal import fields_of, refusal_of
 from ratelimit.identity.address import peer_host
 from ratelimit.limiter import Limiter
@@ -74,7 +73,7 @@ class RateLimitInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  #
     Raises:
         PolicyError, StoreError: the policy or its store cannot be used.
         UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`), or a
-            limiter and a `challenge` (code `middleware-limiter`).
+            limiter together with what belongs to it (code `middleware-limiter`).
     """
 
     def __init__(
@@ -87,22 +86,9 @@ class RateLimitInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  #
         clock: Clock | None = None,
         challenge: Challenge | None = None,
     ) -> None:
-        timing = (1.0, reload_interval_s)
-        if limiter is not None and policy is None:
-            refuse_settings([] if challenge is None else ["challenge"])
-            self._mount = mount_limiter(limiter, *timing)
-        elif policy is not None and limiter is None:
-            self._mount = mount_policy(
-                policy,
-                *timing,
-                store=store,
-                clock=clock,
-                resolvers=None,
-                observer=None,
-                challenge=challenge,
-            )
-        else:
-            raise UsageError("give the interceptor either a policy or a limiter", code="middleware-policy")
+        self._mount = mounting(
+            policy, limiter, 1.0, reload_interval_s, store=store, clock=clock, challenge=challenge
+        )()
         self.limiter = self._mount.limiter
         self._awake_in = 0
 

@@ -142,21 +142,28 @@ class Wish:
     async def amount_for(self, request: object) -> Amount | None:
         """Return how much this request takes, None for the limits' own.
 
-        What a callable returns may depend on what a client sent, so a number that is out of range is
-        cut: below 0 it is 0, above 2**31 - 1 it is that.
-
         Raises:
-            UsageError: what it returned is no number of units (code `cost-type`).
+            UsageError: what a function returned is no number of units (code `cost-type`).
         """
         amount = self.cost
         if not callable(amount):
             return amount
         found = amount(request)
-        if inspect.isawaitable(found):
-            found = await found
-        if isinstance(found, Mapping):
-            return {unit: _cut(value) for unit, value in found.items()}
-        return _cut(found)
+        return amount_by(await found if inspect.isawaitable(found) else found)
+
+
+def amount_by(found: object) -> Amount:
+    """Return how much a request takes by what the function in `cost` returned.
+
+    That may depend on what a client sent, so a number that is out of range is cut: below 0 it is 0, above
+    2**31 - 1 it is that.
+
+    Raises:
+        UsageError: that is no number of units (code `cost-type`).
+    """
+    if isinstance(found, Mapping):
+        return {unit: _cut(value) for unit, value in found.items()}
+    return _cut(found)
 
 
 def params_by(key: object) -> dict[str, str]:

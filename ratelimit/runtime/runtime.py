@@ -37,7 +37,7 @@ from ratelimit.runtime.features import Parts
 from ratelimit.runtime.names import named_gate
 from ratelimit.runtime.reload import PolicyFile, Reload
 from ratelimit.runtime.resolvers import Resolver, find_resolvers
-from ratelimit.runtime.switch import is_enabled
+from ratelimit.runtime.switch import is_enabled, switched_off
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import counting_table, is_isolated, open_store
@@ -330,6 +330,7 @@ class Runtime:
     ) -> BoundPolicy:
         """Return a policy at work over this store; `is_asked`: its limits are asked for by name."""
         spec = compiled.correlation
+        makers = self._parts.makers
         bound = BoundPolicy(
             compiled,
             self.store,
@@ -340,21 +341,20 @@ class Runtime:
             is_asked=is_asked,
             stages=self._stages,
             amendment=self.amendment_for(compiled),
-            features=self._parts.makers,
+            features=makers if self.is_enabled else (switched_off, *makers),
         )
-        if self.is_enabled:
-            bound.decider = compiled_decider(
-                bound,
-                watch=bound.watch,
-                table=self.table,
-                cells=self.counters.cells,
-                pace=self.pace,
-                keep_up=self.keep_up,
-                clock=self.clock,
-            )
-            if bound.decider is not None and not is_asked:
-                bound.decider.counts_late = self.asked is not None
-                bound.by_name = named_gate(bound, bound.decider)
+        bound.decider = compiled_decider(
+            bound,
+            watch=bound.watch,
+            table=self.table,
+            cells=self.counters.cells,
+            pace=self.pace,
+            keep_up=self.keep_up,
+            clock=self.clock,
+        )
+        if bound.decider is not None and not is_asked:
+            bound.decider.counts_late = self.asked is not None
+            bound.by_name = named_gate(bound, bound.decider)
         return bound
 
     def be_asked(self, asked: AskedRules) -> None:

@@ -165,7 +165,7 @@ class ActFollower:
 
     def _bring_to_server(self, now_ns: int) -> None:
         """Give the server the acts that it lacks: it lost them, or they were made while it was away."""
-        self._meet(now_ns)
+        self._meet()
         if self._there is None or digest_of(self._there) == digest_of(self._acts):
             return
         assert self._server is not None
@@ -173,7 +173,7 @@ class ActFollower:
             self._there = self._server.merge(self._acts, now_ns)
             self._acts = kept(merged(self._acts, self._there), now_ns)
 
-    def _meet(self, now_ns: int) -> None:
+    def _meet(self) -> None:
         """Note that there is a log of all hosts, and begin it where there is none and this host has no act.
 
         Where it is gone later, no act may have the number of one that a host knows which is cut off.
@@ -184,7 +184,7 @@ class ActFollower:
         has_met = self._file is not None and self._file.has_met
         with suppress(StoreError):
             if not server.is_founded and not self._acts:
-                server.found(now_ns, is_first=not has_met)
+                server.found(is_first=not has_met)
             if self._file is not None and not has_met:
                 self._file.meet()
             if self._copy is not None and not self._copy.is_there:

@@ -15,14 +15,14 @@ from typing import Any
 from ratelimit.asgi.decided import exchange_of
 from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.mount import mount_limiter, mount_policy
+from ratelimit.asgi.mount import mounting
 from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.compiled import DOOR
 from ratelimit.deciding.stage import Decided
 from ratelimit.deciding.visit import Visit
-from ratelimit.errors import RateLimitError, UsageError
+from ratelimit.errors import RateLimitError
 from ratelimit.events import Observer
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.http.problem import CONTENT_TYPE
@@ -66,12 +66,14 @@ class RateLimitMiddleware:
             server, it is called in another thread than the request's.
         waiting_threads: how many threads of this process may wait for room at once, where limits say `wait`.
             The server needs the others for requests that have room.
-        store, clock, observer: passed on to the limiter made for `policy`.
+        store, clock, observer: passed on to the limiter made for `policy`, like `resolvers` and
+            `challenge`; a limiter of your own has all five already.
 
     Raises:
         PolicyError, StoreError: the policy or its store cannot be used. In a worker of gunicorn or another
             server it ends the process instead, with one line in the log.
-        UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`).
+        UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`),
+            or a limiter together with what belongs to it (code `middleware-limiter`).
     """
 
     def __init__(
@@ -90,26 +92,23 @@ class RateLimitMiddleware:
     ) -> None:
         self.app = app
         self._threads = FairBound(waiting_threads)
-        timing = (1.0, reload_interval_s)
-        if limiter is not None and policy is None:
-            self._mount = mount_limiter(limiter, *timing)
-        elif policy is not None and limiter is None:
-            try:
-                self._mount = mount_policy(
-                    policy,
-                    *timing,
-                    store=store,
-                    clock=clock,
-                    resolvers=resolvers,
-                    observer=observer,
-                    challenge=challenge,
-                )
-            except RateLimitError as error:
-                if not is_server():
-                    raise
-                end_start(error)
-        else:
-            raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
+        mount = mounting(
+            policy,
+            limiter,
+            1.0,
+            reload_interval_s,
+            store=store,
+            clock=clock,
+            resolvers=resolvers,
+            observer=observer,
+            challenge=challenge,
+        )
+        try:
+            self._mount = mount()
+        except RateLimitError as error:
+            if not is_server():
+                raise
+            end_start(error)
         self.limiter = self._mount.limiter
         self._door = Door(self.limiter)
         self._waiting = LoopThread()
@@ -154,6 +153,8 @@ class RateLimitMiddleware:
         if generation is not self._generation:
             self._writer = HeaderWriter(generation.headers)
             self._generation = generation
+        if not limiter.is_enabled:
+            return Exchange(self._door, self._writer, None, None, now_ns, False, outer)
         matched = generation.match(environ["REQUEST_METHOD"], target_of(environ))
         arrival = None
         if matched.is_limited or generation.has_lists:

@@ -20,7 +20,7 @@ from ratelimit.deciding.visit import Visit
 from ratelimit.errors import UsageError
 from ratelimit.integrations.asked_limits import asked_limits, matched_with
 from ratelimit.integrations.dependency import asker_of, costs_of, give_back, uncharged
-from ratelimit.integrations.requirement import Dependency, Wish, params_by
+from ratelimit.integrations.requirement import Dependency, Wish, amount_by, params_by
 from ratelimit.limiter import Limiter
 from ratelimit.wsgi.arrival import Arrival, Environ
 from ratelimit.wsgi.loop_thread import LoopThread
@@ -89,7 +89,7 @@ def ask(environ: Environ, wish: Wish, route: str, request: object, params: dict[
     now_ns = limiter.now_ns()
     if not limiter.is_enabled:
         return Exchange(door, outer.writer, None, None, now_ns, False, None)
-    amount = wish.cost(request) if callable(wish.cost) else wish.cost
+    amount = amount_by(wish.cost(request)) if callable(wish.cost) else wish.cost
     asked = asked_limits(limiter)
     generation, limits = asked.find(wish, now_ns)
     for limit, name in asked.needs(limits):
@@ -100,7 +100,7 @@ def ask(environ: Environ, wish: Wish, route: str, request: object, params: dict[
     found = {**params, **params_by(key)}
     matched = matched_with(generation, limits, route, found)
     row = Arrival(environ, generation, matched).identities(limiter)
-    costs = None if amount is None else costs_of(amount, limits)  # type: ignore[arg-type]
+    costs = None if amount is None else costs_of(amount, limits)
     visit = Visit(environ)
     asker = asker_of(outer)
     decided = limiter.runtime.at_once(generation, matched, row, now_ns, costs, asker)

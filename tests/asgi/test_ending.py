@@ -21,6 +21,7 @@ SLOTS = rules(
     limit("slots", "account", "", concurrent=1, match="/slow"),
     more='[allow]\nip = ["203.0.113.9/32"]',
 )
+METERED = limit("tokens", rate="9000/hour", unit="output_tokens", usage="auto", cost=500)
 
 
 class Noted:
@@ -190,14 +191,15 @@ async def test_every_decided_request_has_an_end(
     assert served.end.how == "finished"
 
 
+@pytest.mark.parametrize("text", [SLOTS, SLOTS + f"[[limit]]\n{METERED}\n"], ids=["plain", "metered"])
 @pytest.mark.parametrize("leaves", [True, False])
-async def test_websocket_has_an_end(leaves: bool) -> None:
+async def test_websocket_has_an_end(leaves: bool, text: str) -> None:
     async def closing(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
         await send({"type": "websocket.close", "code": 1000})
 
-    served = Served(echo if leaves else closing)
+    served = Served(echo if leaves else closing, text)
     async with served.client.websocket("/slow", key("a")) as socket:
         assert (await socket.receive())["type"] == "websocket.accept"
     assert (served.end.status, served.end.how) == (None, "hung up" if leaves else "finished")

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from ratelimit import RateLimitMiddleware, UsageError
 from tests.asgi.driver import Client, Mounted, key, limit, mount, ok, rules
 
 THREE = rules(limit(rate="3/minute"))
@@ -327,19 +326,3 @@ async def test_application_s_exception_is_its_own() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await mount(THREE, app).client(headers=key("a"))
-
-
-def test_middleware_needs_one_policy_or_one_limiter() -> None:
-    limiter = mount(THREE).middleware.limiter
-    for given in ({}, {"policy": "policy.toml", "limiter": limiter}):
-        with pytest.raises(UsageError) as caught:
-            RateLimitMiddleware(ok, **given)
-        assert caught.value.code == "middleware-policy"
-
-
-@pytest.mark.parametrize("name", ["resolvers", "store", "clock", "observer"])
-def test_settings_beside_a_limiter_are_refused_and_not_ignored(name: str) -> None:
-    limiter = mount(THREE).middleware.limiter
-    with pytest.raises(UsageError, match=rf"{name}; give .* to `Limiter") as caught:
-        RateLimitMiddleware(ok, limiter=limiter, **{name: {}})
-    assert caught.value.code == "middleware-limiter"

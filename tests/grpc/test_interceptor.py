@@ -11,7 +11,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from ratelimit import Decision, Limiter, Policy, UsageError
+from ratelimit import Decision, Limiter, Policy
 from ratelimit.clock import ManualClock
 from ratelimit.grpc import RateLimitInterceptor, current
 from ratelimit.grpc.refusal import refusal_of
@@ -225,11 +225,3 @@ async def test_calls_are_challenged_by_their_metadata() -> None:
         assert await codes(channel, "one") == [grpc.StatusCode.OK] * 3
         solved.clear()
         assert await codes(channel, "one") == [grpc.StatusCode.OK] * 3
-
-
-def test_a_challenge_is_the_limiters_where_there_is_one() -> None:
-    limiter = Limiter(Policy.from_toml(rules(limit())), clock=ManualClock())
-    with pytest.raises(UsageError) as raised:
-        RateLimitInterceptor(limiter=limiter, challenge=lambda call, decision: True)
-    assert raised.value.code == "middleware-limiter"
-    limiter.close()

@@ -9,7 +9,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from ratelimit import Limiter, Policy, UsageError
+from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
 from ratelimit.wsgi import RateLimitMiddleware
 from tests.asgi.driver import OLDER_FIELDS, PEER, key, limit, mount, rules
@@ -235,12 +235,6 @@ def test_two_middlewares_of_one_policy_charge_once() -> None:
         RateLimitMiddleware(answer_ok, limiter=limiter), limiter=limiter, reload_interval_s=0
     )
     assert statuses(client, 3, headers=key("a")) == [200, 200, 429]
-
-
-def test_neither_policy_nor_limiter_is_told() -> None:
-    with pytest.raises(UsageError) as caught:
-        RateLimitMiddleware(answer_ok)
-    assert caught.value.code == "middleware-policy"
 
 
 def test_a_request_that_waits_holds_its_thread_until_it_fits() -> None:

@@ -183,7 +183,7 @@ cdef class Gate:
                 return None
             if load is not None and decider.payer_at >= 0 and ids[decider.payer_at] != ABSENT_HASH:
                 if over_share(load.flight.shares, ids[decider.payer_at], 1):
-                    return None  # so does it know of those that have had their share
+                    return None  # accounts over their share go there, too
         if matched.is_metered and not (decider.has_lists and ids[decider.listed_at]):
             part = decider.picked(matched, ids, now_ns, &is_unlimited)
             if part is not None and part.metered is not None:

@@ -156,7 +156,7 @@ class _Reader:
         asked: list[Asked] = []
         for _, kind, decorator, limiter in decorators:
             assert isinstance(decorator, ast.Call)  # see _find_decorators
-            asked += self._read_limit(module, function.name, kind, decorator, limiter)
+            asked += self._read_limit(module, kind, decorator, limiter)
         for further in asked[1:]:
             self._draft.lose(
                 further.place,
@@ -195,7 +195,7 @@ class _Reader:
                     self._draft.lose(module.place(word.value), f"{word.arg}={ast.unparse(word.value)}", why)
 
     def _read_limit(
-        self, module: Module, name: str, kind: str, decorator: ast.Call, limiter: LimiterMade
+        self, module: Module, kind: str, decorator: ast.Call, limiter: LimiterMade
     ) -> list[Asked]:
         arguments = self._arguments(module, kind, decorator, limiter)
         for setting, value in arguments.items():

@@ -104,7 +104,7 @@ def limits_command(
         return
     sys.stdout.write(policy)
     sys.stdout.flush()
-    _print(err(), measured, rows, percentile)
+    _print(err(), rows)
     _say(measured, inputs, refused)
 
 
@@ -163,7 +163,7 @@ def _head(measured: Measured, inputs: Traces, percent: float) -> list[str]:
     ]
 
 
-def _print(console: Console, measured: Measured, rows: list[Row], percent: float) -> None:
+def _print(console: Console, rows: list[Row]) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("busiest")
     table.add_column("callers", justify="right")

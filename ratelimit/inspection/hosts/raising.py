@@ -44,15 +44,15 @@ class Raised:
     """The limit with its raised numbers."""
     callers: int
     passing: int
-    """Callers of which it would have refused nothing."""
+    """Callers that it would have refused nothing."""
     staying: int
-    """Callers that it would have refused still."""
+    """Callers that it would still have refused."""
     refusals: int
     """The refusals of these callers."""
     least: int
-    """How many of these would have passed: at least,"""
+    """The fewest of these that would have passed."""
     most: int
-    """and at most."""
+    """The most of these that would have passed."""
 
     @property
     def says_something(self) -> bool:

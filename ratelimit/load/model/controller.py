@@ -39,8 +39,8 @@ class Bounds:
         full: the same from `full_from` answers under way on. Before that the free places are taken at once,
             so as many more may wait as there are, where `places` says it.
         full_from: see there.
-        patience_ns: while no first byte comes, so many nanoseconds divided by how long none came may
-            wait, too, and one at least; 0: it does not matter.
+        patience_ns: while no first byte comes, patience_ns ÷ silence may still wait, and one at least; 0:
+            silence does not matter.
         places: answers under way when all places are taken; 0: it is not known.
         beside: of those without a first byte so many are worked on, and are no queue; 0: it is not known.
     """

@@ -156,7 +156,7 @@ class ServerActs:
         """
         return self._change(lambda every, is_partial: [], now_ns, acts)
 
-    def found(self, now_ns: int, *, is_first: bool) -> None:
+    def found(self, *, is_first: bool) -> None:
         """Begin a log without acts, where there is none.
 
         A host that is cut off may know acts of a log that was lost. So from then on acts have tags, unless

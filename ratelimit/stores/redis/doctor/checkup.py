@@ -138,7 +138,7 @@ async def _examine_one(
 
 
 def _senseless(error: Exception) -> Finding:
-    """Return what it comes to where a server's answers are of other shapes or numbers than any server's."""
+    """Return the finding for a server whose answers cannot be read."""
     return Finding(
         "answers",
         "fail",

@@ -155,14 +155,14 @@ class HostQueues:
     # -- correlating for all ----------------------------------------------------------------------
 
     def lead(self, term: int, before: int) -> None:
-        """Note that this host correlates for all from now on."""
+        """Be the leader from now on: this host correlates for all."""
         with self._lock:
             self.term, self.before = term, before
             self.publications.clear()
             self._drop_saving()
 
     def follow(self) -> None:
-        """Note that it does not any more."""
+        """Stop being the leader."""
         with self._lock:
             self.term = 0
             self.publications.clear()
@@ -170,7 +170,7 @@ class HostQueues:
             self._drop_saving()
 
     def _drop_saving(self) -> None:
-        """A snapshot of another term is not to be saved any more; the thread that waits for it is told."""
+        """Forget the snapshot of another term, and wake the thread that waits for it."""
         saving, self.saving = self.saving, None
         if saving is not None:
             saving.ended.set()

@@ -7,7 +7,10 @@ from contextlib import suppress
 
 
 class PendingWork:
-    """The number of them; each ends when it is answered or fails, at its batch's deadline at the latest."""
+    """Counts calls nobody awaits.
+
+    Each ends when it is answered or fails, at its batch's deadline at the latest.
+    """
 
     __slots__ = ("_over", "count")
 
@@ -22,7 +25,7 @@ class PendingWork:
             self._over.set()
 
     async def over(self, within_s: float) -> None:
-        """Wait until there is none, but no longer than this: an answer may have a further call follow it."""
+        """Wait until no call is left, for so many seconds at most: an answer may lead to a further call."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while self.count:
@@ -32,22 +35,22 @@ class PendingWork:
 
 
 class Unawaited:
-    """One of them."""
+    """A call nobody awaits."""
 
     __slots__ = ("_pending",)
 
     _pending: PendingWork | None
 
     def begin(self, pending: PendingWork) -> None:
-        """It was put into a batch."""
+        """Count it, as it is put into a batch."""
         self._pending = pending
         pending.count += 1
 
     def tell(self) -> None:
-        """Tell no task."""
+        """Do nothing: no task waits for it."""
 
     def end(self) -> bool:
-        """It was answered, or failed; return whether it was on its way until now."""
+        """End it, as it is answered or fails; return whether it was on its way until now."""
         pending, self._pending = self._pending, None
         if pending is None:
             return False
