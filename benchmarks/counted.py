@@ -11,7 +11,7 @@ from benchmarks.apps import BARE, FLOOR, NO_OP, OURS
 from benchmarks.middleware import ONE_CLIENT, STRANGERS, THOUSAND_CLIENTS, Behind
 from benchmarks.scenarios import ADDRESS, AGENT, HOT_KEY, MOST_IN_A_WINDOW, PLENTY
 from ratelimit.core.decision.engine import Plan
-from ratelimit.core.decision.meter import Meter, Reading
+from ratelimit.core.decision.meter import Meter, MeterReading
 
 LOOP = "empty loop"
 
@@ -37,7 +37,7 @@ def _call(count: int) -> None:
         nothing()
 
 
-def _meter(quota: int) -> Callable[[str, int], Reading]:
+def _meter(quota: int) -> Callable[[str, int], MeterReading]:
     rule = ours.rule(quota, f"meter of {quota}")
     return Meter(_store.table, rule, _store.hasher, _kinds[0]).check
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from math import isfinite
 
-from ratelimit.load.model.controller import Answer, Bounds, Load
+from ratelimit.load.model.controller import AnsweredRequest, Bounds, Load
 from ratelimit.load.model.quantile import quantile
 from ratelimit.load.model.settings import SECOND_NS, Settings
 
@@ -47,7 +47,7 @@ class Aimd:
     def words(self) -> Sequence[float]:
         return (self._limit, self._changed_ns, self._pressure)
 
-    def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
+    def take_over(self, words: Sequence[float], answers: Iterable[AnsweredRequest]) -> None:
         limit, changed_ns, pressure, *_ = (word if isfinite(word) else 0.0 for word in words)
         self._limit = min(max(limit, self._settings.floor), self._settings.ceiling)
         self._changed_ns, self._pressure = int(changed_ns), pressure
@@ -66,7 +66,7 @@ class Aimd:
     def places(self) -> float | None:
         return None
 
-    def observe(self, answer: Answer) -> int:
+    def observe(self, answer: AnsweredRequest) -> int:
         took_ns = max(0, answer.first_byte_ns - answer.admitted_ns)
         self._seen.append((answer.first_byte_ns, took_ns / self.target_ns))
         return 0

@@ -13,7 +13,7 @@ from benchmarks.adaptive.gradient2 import Gradient2
 from benchmarks.adaptive.peer import Peer
 from benchmarks.adaptive.sketch import Sketch
 from benchmarks.adaptive.vegas import Vegas
-from ratelimit.load.model.controller import Answer, Controller, Load, Settings
+from ratelimit.load.model.controller import AnsweredRequest, Controller, Load, Settings
 from ratelimit.load.model.first_byte import FirstByte
 
 Make = Callable[[Settings], Controller]
@@ -29,7 +29,7 @@ class Fixed(Peer):
     def __init__(self, limit: int) -> None:
         self._limit = float(limit)
 
-    def observe(self, answer: Answer) -> int:
+    def observe(self, answer: AnsweredRequest) -> int:
         """It does not look."""
         return 0
 

@@ -12,7 +12,7 @@ from math import ceil, log10
 from statistics import correlation, fmean, median, pstdev
 
 from benchmarks.adaptive.peer import Peer
-from ratelimit.load.model.controller import Answer, Load, Settings
+from ratelimit.load.model.controller import AnsweredRequest, Load, Settings
 from ratelimit.load.model.quantile import quantile
 from ratelimit.load.model.settings import SECOND_NS
 
@@ -41,7 +41,7 @@ class Failsafe(Peer):
         self._times: deque[float] = deque(maxlen=WINDOWS)
         self._most = 0
 
-    def observe(self, answer: Answer) -> int:
+    def observe(self, answer: AnsweredRequest) -> int:
         self._seen.append(max(1, answer.first_byte_ns - answer.admitted_ns))
         self._most = max(self._most, answer.in_flight)
         return 0

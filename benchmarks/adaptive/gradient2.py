@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from math import isfinite
 
 from benchmarks.adaptive.windowed import Windowed
-from ratelimit.load.model.controller import Answer, Load
+from ratelimit.load.model.controller import AnsweredRequest, Load
 from ratelimit.load.model.settings import SECOND_NS, Settings
 
 LONG_WINDOWS = 600
@@ -49,7 +49,7 @@ class Gradient2(Windowed):
     def words(self) -> Sequence[float]:
         return (self._limit, self._long, self._windows, self._began_ns)
 
-    def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
+    def take_over(self, words: Sequence[float], answers: Iterable[AnsweredRequest]) -> None:
         limit, long, windows, began_ns, *_ = (word if isfinite(word) else 0.0 for word in words)
         self._set(limit)
         self._long, self._windows, self._began_ns = max(0.0, long), max(0, int(windows)), int(began_ns)

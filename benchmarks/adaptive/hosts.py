@@ -22,7 +22,7 @@ from ratelimit.load.link import HostLink
 from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Controller, Settings
 from ratelimit.load.model.holding import longest_ns, share_left
-from ratelimit.load.model.hosts import ALIVE_NS, Found, Holding, Told, lease
+from ratelimit.load.model.hosts import ALIVE_NS, Holding, HostMessage, ServerReply, lease
 from ratelimit.load.model.shedding import ShedPriority, draw_lot
 from ratelimit.waiting.model.line import Line, Waiter
 
@@ -107,7 +107,7 @@ class HostsLoop(Loop):
         self.answered: dict[tuple[int, int], int] = {}
         """By phase and account: answers in time."""
         self._between = between
-        self._server: dict[str, tuple[int, Told, Holding]] = {}
+        self._server: dict[str, tuple[int, HostMessage, Holding]] = {}
         self._chance = Random(f"{seed} hosts")
         self._accounts = accounts
         self._next = 0
@@ -145,7 +145,7 @@ class HostsLoop(Loop):
             partial(self._reach, host, told, link.may_wait(self.now_ns()), half_ns),
         )
 
-    def _reach(self, host: _Host, told: Told, waiting: int, half_ns: int) -> None:
+    def _reach(self, host: _Host, told: HostMessage, waiting: int, half_ns: int) -> None:
         """At the server: it notes what a host says, and leases it a part of what may wait."""
         now_ms = self.timeline.now_ns // MILLISECOND + 1
         name = host.link.name
@@ -154,12 +154,12 @@ class HostsLoop(Loop):
         leased, share = lease(others, told.unanswered, told.wanted, told.demand, waiting)
         holding = Holding(max(leased, told.unanswered), told.wanted, told.demand)
         self._server[name] = now_ms, told, holding
-        found = Found(
+        found = ServerReply(
             now_ms, leased, share, {at: (at_ms, each) for at, (at_ms, each, _) in self._server.items()}
         )
         self.timeline.at(self.timeline.now_ns + half_ns, partial(self._hear, host, found))
 
-    def _hear(self, host: _Host, found: Found) -> None:
+    def _hear(self, host: _Host, found: ServerReply) -> None:
         if host.lives:
             host.link.hear(found, self.now_ns())
             self._serve(host)

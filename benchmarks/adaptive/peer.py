@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ratelimit.load.model.controller import Answer, Bounds
+from ratelimit.load.model.controller import AnsweredRequest, Bounds
 
 
 class Peer:
@@ -19,5 +19,5 @@ class Peer:
     def words(self) -> Sequence[float]:
         return ()
 
-    def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
+    def take_over(self, words: Sequence[float], answers: Iterable[AnsweredRequest]) -> None:
         """There is one worker."""

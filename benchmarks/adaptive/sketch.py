@@ -6,7 +6,7 @@ from collections import deque
 from math import sqrt
 
 from benchmarks.adaptive.peer import Peer
-from ratelimit.load.model.controller import Answer, Load, Settings
+from ratelimit.load.model.controller import AnsweredRequest, Load, Settings
 from ratelimit.load.model.quantile import quantile
 from ratelimit.load.model.settings import SECOND_NS
 
@@ -33,7 +33,7 @@ class Sketch(Peer):
     def target_ns(self) -> int:
         return self._settings.first_byte_ns or SECOND_NS
 
-    def observe(self, answer: Answer) -> int:
+    def observe(self, answer: AnsweredRequest) -> int:
         self._seen.append((answer.admitted_ns, answer.first_byte_ns))
         return 0
 

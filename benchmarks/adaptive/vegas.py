@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from math import ceil, isfinite, log10
 
 from benchmarks.adaptive.windowed import Windowed
-from ratelimit.load.model.controller import Answer, Load
+from ratelimit.load.model.controller import AnsweredRequest, Load
 from ratelimit.load.model.settings import SECOND_NS, Settings
 
 PROBE = 30
@@ -35,7 +35,7 @@ class Vegas(Windowed):
     def words(self) -> Sequence[float]:
         return (self._limit, self._least, self._since_probe, self._began_ns)
 
-    def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
+    def take_over(self, words: Sequence[float], answers: Iterable[AnsweredRequest]) -> None:
         limit, least, since_probe, began_ns, *_ = (word if isfinite(word) else 0.0 for word in words)
         self._set(limit)
         self._least, self._since_probe, self._began_ns = max(0.0, least), int(since_probe), int(began_ns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
-from ratelimit.load.model.controller import Answer, Bounds, Load
+from ratelimit.load.model.controller import AnsweredRequest, Bounds, Load
 from ratelimit.load.model.settings import Settings
 
 LEAST_SAMPLES = 10
@@ -45,7 +45,7 @@ class Windowed:
     def places(self) -> float | None:
         return None
 
-    def observe(self, answer: Answer) -> int:
+    def observe(self, answer: AnsweredRequest) -> int:
         self._sum += max(1, answer.first_byte_ns - answer.admitted_ns)
         self._count += 1
         self._most = max(self._most, answer.in_flight)

@@ -26,7 +26,7 @@ from ratelimit.errors import StoreError
 from ratelimit.facts.numbers import PAID
 from ratelimit.identity.fact import ABSENT
 from ratelimit.inspection import formatting
-from ratelimit.inspection.requests.explaining import Looking, Question, Said
+from ratelimit.inspection.requests.explaining import FeatureLine, Looking, Question
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.contract import Store
@@ -49,12 +49,12 @@ class LookingAtAllowances(Looking):
     def __init__(self, records: Records) -> None:
         self.makers = {AllowancePart: lambda host: AllowancePart(host, lambda: records)}
 
-    def said(self, question: Question) -> Iterator[Said]:
+    def said(self, question: Question) -> Iterator[FeatureLine]:
         """Yield a line for each limit that a payer can earn."""
         bound, matched = question.bound, question.matched
         found = allowances_of(bound, matched, list(question.row), question.now_ns)
         words = "; ".join(one.told for one in found)
-        yield Said("allowances", words or None, [one.as_json() for one in found])
+        yield FeatureLine("allowances", words or None, [one.as_json() for one in found])
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from ratelimit.asgi.hangup import WatchedVisit
 from ratelimit.asgi.metering.request import MeteredRequest
 from ratelimit.asgi.mount import Mount
 from ratelimit.asgi.refusal import ended_exchange
-from ratelimit.asgi.share import Ended, Share, until_decided
+from ratelimit.asgi.share import RequestLost, Share, until_decided
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.compiled import DOOR, Asking
 from ratelimit.deciding.stage import Decided
@@ -115,7 +115,7 @@ class SlowPath:
                 return refused
         try:
             return await found.identities()
-        except Ended as ended:
+        except RequestLost as ended:
             return self.ended(found.scope, ended.reason, outer)
 
     async def _early(
@@ -147,7 +147,7 @@ class SlowPath:
         """Return what is decided of a request with a share, or the exchange of one that lost it."""
         try:
             return await until_decided(share, deciding)
-        except Ended as ended:
+        except RequestLost as ended:
             return self.ended(scope, ended.reason, outer)
 
     def ended(self, scope: Scope, reason: Reason, outer: Exchange | None) -> Exchange:

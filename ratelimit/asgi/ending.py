@@ -22,7 +22,7 @@ from ratelimit.asgi.exchange import Exchange
 from ratelimit.clock import Clock
 from ratelimit.deciding.stage import Decided
 from ratelimit.decision import Reason
-from ratelimit.runtime.ending import End, Ended, EndHook
+from ratelimit.runtime.ending import End, EndHook, RequestEnd
 from ratelimit.worker.diagnostics import log
 
 
@@ -34,7 +34,7 @@ class SlotRelease:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
-    def request_ended(self, request: Ended) -> None:
+    def request_ended(self, request: RequestEnd) -> None:
         """Free the request's slots, those of limits that its route asked for included."""
         self._exchange.release(request.ended_ns)
 
@@ -159,12 +159,12 @@ class Ending:
             self._has_left = True
         return message
 
-    def ended(self, decided: Decided, begun_ns: int, how: End) -> Ended:
+    def ended(self, decided: Decided, begun_ns: int, how: End) -> RequestEnd:
         """Return what there is to say of the request, which has ended."""
         # A client that left is why the application raised or was cancelled, so that comes first.
         if self._has_left and not self._is_complete:
             how = "hung up"
-        return Ended(
+        return RequestEnd(
             *decided,
             begun_ns,
             self._first_ns,

@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Send
 
 from ratelimit.asgi.door import Door
 from ratelimit.core.sharing.observer import Watch
-from ratelimit.deciding.compiled import Asking, Decided
+from ratelimit.deciding.compiled import Asking, CompiledDecision
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import ClusterVerdict, Decision, Reason
 from ratelimit.http.fields import HeaderWriter, Pair
@@ -47,7 +47,7 @@ class Exchange:
     ) -> None: ...
     @classmethod
     def of(
-        cls, door: Door, writer: HeaderWriter, decided: Decided, now_ns: int, cross_origin: bool, /
+        cls, door: Door, writer: HeaderWriter, decided: CompiledDecision, now_ns: int, cross_origin: bool, /
     ) -> Exchange:
         """Return the exchange of what the compiled decider decided."""
     actor: int | None

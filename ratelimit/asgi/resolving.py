@@ -30,14 +30,14 @@ from typing import Any
 from starlette.types import Scope
 
 from ratelimit.asgi.peer import holder_of
-from ratelimit.asgi.share import Ended, PerLoop
+from ratelimit.asgi.share import PerLoop, RequestLost
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.decision import Reason
 from ratelimit.identity.fact import Context
 from ratelimit.identity.remembered import Answer, Remembered
 from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.compiled import CacheSpec
-from ratelimit.waiting.model.fair_bound import FairBound, Held
+from ratelimit.waiting.model.fair_bound import FairBound, HeldItem
 
 MOST_UNDER_WAY = 1024
 """Awaited calls of all resolvers at once, on one event loop; beyond, the largest holder loses."""
@@ -124,7 +124,7 @@ class Resolving:
             try:
                 # Shielded: a request that is cancelled stops waiting, the call goes on for the others.
                 return await asyncio.shield(task)
-            except Ended:
+            except RequestLost:
                 if is_own:
                     raise
                 # The call was another client's, and that one had too many: this one may have its own.
@@ -168,7 +168,7 @@ class Resolving:
             found: Any = bound.resolvers[name](scope)
             if inspect.isawaitable(found):
                 call = self._start(found, scope, bound)
-        except Ended:
+        except RequestLost:
             raise
         except BaseException as error:
             return self._failed(name, error)
@@ -195,11 +195,11 @@ class Resolving:
         held.grow(1)
         return call
 
-    def _busy(self) -> Ended:
+    def _busy(self) -> RequestLost:
         self._limiter.runtime.diagnose("resolver-busy")
-        return Ended(Reason.CAPACITY)
+        return RequestLost(Reason.CAPACITY)
 
-    def _end(self, held: Held, answer: Awaitable[Any], task: asyncio.Task[Any]) -> None:
+    def _end(self, held: HeldItem, answer: Awaitable[Any], task: asyncio.Task[Any]) -> None:
         held.end()
         _close(answer)
         self._awaited.discard(task)

@@ -3,9 +3,9 @@
 Theory of operation. Bytes of bodies and calls of resolvers are held under the client's network and address,
 in a bound that `waiting.model.fair_bound` keeps. At the bound the largest holder's newest request ends. Its
 task is cancelled wherever it waits: for its body, in line, for a server. `until_decided` catches that
-cancellation, tells it from one of the server's, and raises `Ended`, which the middleware answers. Once a
-request is decided it holds no share: what it has in memory is the application's then, and its limits bound
-that.
+cancellation, tells it from one of the server's, and raises `RequestLost`, which the middleware answers.
+Once a request is decided it holds no share: what it has in memory is the application's then, and its limits
+bound that.
 
 Each event loop has a bound of its own, as nothing here may be called from another thread.
 """
@@ -17,12 +17,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 from ratelimit.decision import Reason
-from ratelimit.waiting.model.fair_bound import FairBound, Held, Path
+from ratelimit.waiting.model.fair_bound import FairBound, HeldItem, Path
 
 T = TypeVar("T")
 
 
-class Ended(Exception):
+class RequestLost(Exception):
     """A request ended before it was decided; nothing was charged. `reason` is what it is answered with."""
 
     def __init__(self, reason: Reason) -> None:
@@ -89,7 +89,7 @@ class Share:
     def __init__(self, bound: FairBound, holder: Callable[[], Path]) -> None:
         self._bound = bound
         self._holder = holder
-        self._held: Held | None = None
+        self._held: HeldItem | None = None
         self._task = _current_task()
         self._is_over = False
         self.reason: Reason | None = None
@@ -107,7 +107,7 @@ class Share:
             self._held = self._bound.hold(self._holder(), self._lose)
         self._held.grow(units)
         if self.reason is not None and _current_task() is self._task:
-            raise Ended(self.reason)
+            raise RequestLost(self.reason)
 
     def lose(self, reason: Reason) -> None:
         """End the request, unless it is decided."""
@@ -147,7 +147,7 @@ async def until_decided(share: Share, deciding: Awaitable[T]) -> T:
         return await deciding
     except asyncio.CancelledError:
         if share.is_cancelled_by_itself() and share.reason is not None:
-            raise Ended(share.reason) from None
+            raise RequestLost(share.reason) from None
         raise
     finally:
         share.end()

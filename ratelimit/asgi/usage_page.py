@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from ratelimit.asgi.arrival import identify
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.share import Ended
+from ratelimit.asgi.share import RequestLost
 from ratelimit.budgets.paid import owed_of, paid_of
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.route_plan import RoutePlan
@@ -78,7 +78,7 @@ class UsageApp:
             raise UsageError("the usage page is mounted behind RateLimitMiddleware", code="limit-unmounted")
         try:
             found = await usage_of(scope, exchange)
-        except (StoreError, Ended):
+        except (StoreError, RequestLost):
             await _answer(scope, send, 503, b"", b"text/plain", (b"retry-after", b"1"))
             return
         accept = b",".join(value for name, value in scope["headers"] if name == b"accept")

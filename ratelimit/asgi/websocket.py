@@ -17,7 +17,7 @@ from ratelimit.asgi.arrival import identify, target_of
 from ratelimit.asgi.messages import LimitedSocket
 from ratelimit.asgi.peer import holder_of
 from ratelimit.asgi.refusal import POLICY_VIOLATION
-from ratelimit.asgi.share import Ended
+from ratelimit.asgi.share import RequestLost
 from ratelimit.deciding.visit import Visit
 
 
@@ -57,7 +57,7 @@ async def decided(socket: LimitedSocket, message: Message) -> bool:
         if matched.is_limited:
             try:
                 row = await identify(scope, bound, matched, door.resolving, now_ns)
-            except Ended:
+            except RequestLost:
                 return False
         socket.know(bound, matched, row)
         passes = socket.passes(message)

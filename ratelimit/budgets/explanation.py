@@ -11,7 +11,7 @@ from ratelimit.budgets.stage import budgeted_of, said_to
 from ratelimit.deciding.variant import with_number
 from ratelimit.identity.fact import ABSENT
 from ratelimit.inspection import formatting
-from ratelimit.inspection.requests.explaining import Looking, Question, Said
+from ratelimit.inspection.requests.explaining import FeatureLine, Looking, Question
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.contract import Store
@@ -21,7 +21,7 @@ from ratelimit.usage.pricing import MICRO, USD
 class LookingAtBudgets(Looking):
     """Looks at the numbers that the customer of a request has."""
 
-    def said(self, question: Question) -> Iterator[Said]:
+    def said(self, question: Question) -> Iterator[FeatureLine]:
         """Yield a line for the limits that customers have own numbers of."""
         plan = question.matched.plan_for(list(question.row))
         found = []
@@ -46,7 +46,7 @@ class LookingAtBudgets(Looking):
             found.append((with_number(rule, number), why))
         words = "; ".join(f"{rule.name}: {formatting.rate(rule)}, by {why}" for rule, why in found)
         data = [{"limit": rule.name, "quota": rule.quota, "by": why} for rule, why in found]
-        yield Said("budget", words or None, data)
+        yield FeatureLine("budget", words or None, data)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from ratelimit.inspection.acts.held import acts_held, listing
 from ratelimit.inspection.requests.decision import (
     IdentityLine,
     LimitLine,
-    Seen,
+    MatchFacts,
     decisive,
     identity_lines,
     limit_lines,
@@ -270,7 +270,7 @@ class Explained:
             )
             self.untold = decisive(bound, matched, row, self.decision, self.identities) if live else []
             """Identities that only the application knows, and that decide this."""
-            seen = Seen(self.method, target, event)
+            seen = MatchFacts(self.method, target, event)
             self.limits = limit_lines(bound, matched, row, self.decision, seen)
             question = Question(bound, matched, row, self.now_ns, self.limits)
             self.said = [said for each in looking for said in each.said(question)]

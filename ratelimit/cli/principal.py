@@ -29,7 +29,7 @@ MOST_SHOWN = 4
 """Identifiers of one family that people are shown; machines get all."""
 
 
-def explain_principal(source: Source, written: str) -> Told:
+def explain_principal(source: Source, written: str) -> ExplanationText:
     """Return what is to be said of one account. One of several identities is written with commas."""
     compiled = source.bound.compiled
     spec = compiled.correlation
@@ -38,10 +38,10 @@ def explain_principal(source: Source, written: str) -> Told:
     found = source.correlator.explain(key)
     if found is None:
         raise Failure(f"{source.name}: this account was not seen, or was forgotten", INPUT)
-    return Told(found, compiled, source.correlator.now_ns)
+    return ExplanationText(found, compiled, source.correlator.now_ns)
 
 
-class Told:
+class ExplanationText:
     """An explanation, put into words.
 
     Args:

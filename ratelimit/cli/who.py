@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ratelimit.cli.failure import INPUT, USAGE, Failure, fail_if_unheard
 from ratelimit.cli.loading import load, load_whole
-from ratelimit.cli.principal import Told, explain_principal
+from ratelimit.cli.principal import ExplanationText, explain_principal
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.correlation.description import reason_of
 from ratelimit.correlation.explanation import Shared
@@ -392,7 +392,7 @@ def _json(known: Knowledge, person: Person) -> dict[str, Any]:
         }
     told = None
     if person.explanation is not None and known.source is not None:
-        told = Told(person.explanation, compiled, known.source.correlator.now_ns).as_json()
+        told = ExplanationText(person.explanation, compiled, known.source.correlator.now_ns).as_json()
     return {
         "callers": [
             {

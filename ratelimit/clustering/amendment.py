@@ -16,7 +16,7 @@ Said = Mapping[int, Mapping[int, Sequence[tuple[int, int]]]]
 """Units, and until when: by position of an identity, and its hash."""
 
 
-class Told(NamedTuple):
+class BudgetAmendment(NamedTuple):
     """What an operator said of one customer's budget."""
 
     limit: str
@@ -37,9 +37,9 @@ class Amendment:
     """Identities that every request is refused for: positions and hashes. The allowed go first."""
     declared: Declared
     """The knowledge of accounts beside the policy."""
-    numbers: tuple[Told, ...] = ()
+    numbers: tuple[BudgetAmendment, ...] = ()
     """Customers' own numbers; the latest first."""
-    more: tuple[Told, ...] = ()
+    more: tuple[BudgetAmendment, ...] = ()
     """Units beyond customers' numbers."""
     compiled: CompiledPolicy | None = None
     """The policy; None where there are no acts."""
@@ -59,7 +59,7 @@ class Amendment:
         return _of_rule(rule, self.numbers, by), _of_rule(rule, self.more, rule.per)
 
 
-def _of_rule(rule: LimitRule, told: Sequence[Told], by: tuple[int, ...]) -> Said:
+def _of_rule(rule: LimitRule, told: Sequence[BudgetAmendment], by: tuple[int, ...]) -> Said:
     found: dict[int, dict[int, tuple[tuple[int, int], ...]]] = {}
     if rule.algorithm in IN_WORDS and not rule.is_beside:
         for one in sorted(told, key=lambda one: one.position not in rule.per):
@@ -78,8 +78,8 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
     allowed: list[tuple[int, int]] = []
     denied: list[tuple[int, int]] = []
     exempt: list[int] = []
-    numbers: list[Told] = []
-    more: list[Told] = []
+    numbers: list[BudgetAmendment] = []
+    more: list[BudgetAmendment] = []
     together: list[tuple[int, ...]] = []
     apart: list[tuple[int, ...]] = []
     organisations: list[tuple[tuple[int, ...], ...]] = []
@@ -95,7 +95,7 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
             if act.identity in positions:
                 until_ns = FOREVER_NS if act.until_ns is None else act.until_ns
                 (numbers if effect == "numbers" else more).extend(
-                    Told(limit, positions[act.identity], account, units, until_ns)
+                    BudgetAmendment(limit, positions[act.identity], account, units, until_ns)
                     for account in accounts
                     for limit, units in act.numbers.items()
                 )

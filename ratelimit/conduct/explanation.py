@@ -19,7 +19,7 @@ from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.part import Host
 from ratelimit.inspection import formatting
-from ratelimit.inspection.requests.explaining import Looking, Question, Said
+from ratelimit.inspection.requests.explaining import FeatureLine, Looking, Question
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.contract import Store
@@ -207,18 +207,18 @@ class ConductLooking(Looking):
         self.makers = {} if remembered is None else {ConductPart: remembered.part}
         self._is_live = is_live
 
-    def said(self, question: Question) -> Iterator[Said]:
+    def said(self, question: Question) -> Iterator[FeatureLine]:
         """Yield how far limits are lowered, and how steep the account rises."""
         bound, row, now_ns = question.bound, question.row, question.now_ns
         standing, rise = standing_of(bound, row, now_ns), rise_of(bound, row, now_ns)
         words = None
         if any(falls(line.rule) and line.verdict is not None for line in question.limits):
             words = standing.told if self._is_live else "--live would say, and what it leaves of limits"
-        yield Said("conduct", words, standing.as_json() if self._is_live else None)
+        yield FeatureLine("conduct", words, standing.as_json() if self._is_live else None)
         words = None
         if ramp_of(bound.compiled) is not None:
             words = "--live would say how steep it is" if rise is None else rise.told
-        yield Said("rise", words, None if rise is None else rise.as_json())
+        yield FeatureLine("rise", words, None if rise is None else rise.as_json())
 
 
 @contextmanager

@@ -20,7 +20,7 @@ FAILED = 400
 """The first status of a request that failed."""
 
 
-class Asked(NamedTuple):
+class DecidedRow(NamedTuple):
     """The identities that were decided about, and the time."""
 
     watch: Watch | None
@@ -99,7 +99,7 @@ class Charge:
         plan: RoutePlan,
         outcome: Outcome,
         clock: Clock,
-        asked: Asked | None = None,
+        asked: DecidedRow | None = None,
         reservation: Reservation | None = None,
         flight: InFlight | None = None,
     ) -> None:

@@ -10,7 +10,7 @@ from ratelimit.core.decision import engine
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.core.memory.table import Table
 from ratelimit.core.request.identities import IdentityReader
-from ratelimit.deciding.charge import Asked
+from ratelimit.deciding.charge import DecidedRow
 from ratelimit.deciding.denials import Denials
 from ratelimit.deciding.guard import Guard
 from ratelimit.deciding.matched import Matched
@@ -33,7 +33,7 @@ DECIDED: tuple[Reason | None, ...]
 """The reason why a request was decided as it was, by the number that compiled code has for it."""
 
 @final
-class Decided:
+class CompiledDecision:
     """The decision about one request: its ledger, as `charge.Charge` is one.
 
     It makes such a charge when it is asked for more than it holds. Most callers never ask.
@@ -58,7 +58,7 @@ class Decided:
     def principal(self) -> int:
         """The request's account, 0 where nothing asks for it."""
     @property
-    def asked(self) -> Asked: ...
+    def asked(self) -> DecidedRow: ...
     @property
     def binding(self) -> int: ...
     def verdicts(self) -> tuple[Verdict, ...]: ...
@@ -162,7 +162,7 @@ class CompiledDecider:
         costs: Mapping[str, int] | None = None,
         asker: int = ...,
         /,
-    ) -> Decided | None:
+    ) -> CompiledDecision | None:
         """Decide what a route asks for, and charge it; None where it takes Python. The middleware counts requests.
 
         `asker` is `ROUTE` or `ROUTE_FIRST`.

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ratelimit.demo.people import CLUSTER_LIMIT, POPULATIONS, Population
-from ratelimit.demo.state import Actor, Seen, State
+from ratelimit.demo.state import Actor, PopulationTotals, State
 from ratelimit.telemetry.snapshot import quantile_bound_s
 
 _BAR = 18
@@ -48,9 +48,13 @@ PLAIN_HEAD = f"{'second':>7}  {'honest':>11}  {'campaign':>11}  {'greedy':>11}  
 
 def plain_line(state: State) -> str:
     """Return the totals in one line, for a log or a pipe."""
-    groups: dict[str, Seen] = {"honest": Seen(), "campaign": Seen(), "greedy": Seen()}
+    groups: dict[str, PopulationTotals] = {
+        "honest": PopulationTotals(),
+        "campaign": PopulationTotals(),
+        "greedy": PopulationTotals(),
+    }
     for population in POPULATIONS:
-        seen = state.populations.get(population.name, Seen())
+        seen = state.populations.get(population.name, PopulationTotals())
         group = groups[_group(population)]
         group.admitted += seen.admitted
         group.refused[population.name] = seen.refusals
@@ -92,7 +96,7 @@ def _people(state: State, width: int) -> RenderableType:
         table.add_column("", width=_BAR)
     table.add_column("held by", no_wrap=True, min_width=15)
     for population in POPULATIONS:
-        seen = state.populations.get(population.name, Seen())
+        seen = state.populations.get(population.name, PopulationTotals())
         held = max(seen.refused, key=seen.refused.__getitem__, default="")
         if not held and state.likely_in(population):
             held = "nothing: likely"
@@ -113,7 +117,7 @@ def _style(population: Population) -> str:
     return "bold magenta" if population.limit == CLUSTER_LIMIT else "bold"
 
 
-def _share(seen: Seen) -> Text:
+def _share(seen: PopulationTotals) -> Text:
     """Return a bar: what was admitted, then what was refused, which differs without colour as well."""
     total = seen.admitted + seen.refusals
     if not total:

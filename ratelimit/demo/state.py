@@ -14,7 +14,7 @@ NEARLY_ALL = 0.95
 
 
 @dataclass(slots=True)
-class Seen:
+class PopulationTotals:
     """One population's totals as its process reported them."""
 
     sent: int = 0
@@ -46,7 +46,7 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ContainmentTime:
     """The time when a population was wholly one cluster, and its admitted requests until then."""
 
     since_s: float
@@ -64,12 +64,12 @@ class State:
     redis: str | None = None
     """The place of the hosts' counters, if not in one host's memory."""
     elapsed_s: float = 0.0
-    populations: dict[str, Seen] = field(default_factory=dict)
+    populations: dict[str, PopulationTotals] = field(default_factory=dict)
     snapshot: Snapshot | None = None
     admitted_per_s: float = 0.0
     refused_per_s: float = 0.0
     actors: list[Actor] = field(default_factory=list)
-    held: dict[str, Held] = field(default_factory=dict)
+    held: dict[str, ContainmentTime] = field(default_factory=dict)
     """By population."""
     decided: list[int] = field(default_factory=list)
     """Requests, by server."""
@@ -94,7 +94,7 @@ class State:
         report: dict[str, Any] = read_json(line)
         before_s, before = self.elapsed_s, self._totals()
         self.elapsed_s = report["elapsed_s"]
-        self.populations = {name: Seen(**seen) for name, seen in report["populations"].items()}
+        self.populations = {name: PopulationTotals(**seen) for name, seen in report["populations"].items()}
         passed_s = self.elapsed_s - before_s
         if passed_s > 0:
             # Smoothed over about two seconds: bare quarters of a second are unreadable.
@@ -114,7 +114,7 @@ class State:
         for population in POPULATIONS:
             seen = self.populations.get(population.name)
             if seen is not None and population.name not in self.held and self.is_one_actor(population):
-                self.held[population.name] = Held(self.elapsed_s, seen.admitted)
+                self.held[population.name] = ContainmentTime(self.elapsed_s, seen.admitted)
 
     def is_one_actor(self, population: Population) -> bool:
         """Return whether nearly all of a population are one actor for certain, with one budget."""

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ratelimit.demo.people import CLUSTER_LIMIT, POPULATIONS, Population
-from ratelimit.demo.state import NEARLY_ALL, Seen, State
+from ratelimit.demo.state import NEARLY_ALL, PopulationTotals, State
 
 _ENOUGH_S = 15
 _FOUND_S = 30
@@ -69,7 +69,7 @@ def judge(state: State, grants: dict[str, Grant]) -> list[Line]:
     return [
         _campaign(population, state, grants)
         if population.limit == CLUSTER_LIMIT
-        else _line(population, state.populations.get(population.name, Seen()), state, grants)
+        else _line(population, state.populations.get(population.name, PopulationTotals()), state, grants)
         for population in POPULATIONS
     ]
 
@@ -79,7 +79,7 @@ def account_of(state: State) -> list[tuple[str, str]]:
     found = []
     asked = refused = people = drawn_in = likely = 0
     for population in POPULATIONS:
-        seen = state.populations.get(population.name, Seen())
+        seen = state.populations.get(population.name, PopulationTotals())
         if population.limit == CLUSTER_LIMIT:
             sent = seen.admitted + seen.refusals
             alone = without(seen, CLUSTER_LIMIT)
@@ -102,7 +102,7 @@ def account_of(state: State) -> list[tuple[str, str]]:
     return [*found, ("honest", honest)]
 
 
-def without(seen: Seen, limit: str) -> int:
+def without(seen: PopulationTotals, limit: str) -> int:
     """Return how many would have been admitted without a limit: it refused them, and no other did."""
     return seen.admitted + seen.refused.get(limit, 0)
 
@@ -129,7 +129,9 @@ def as_json(state: State, lines: list[Line]) -> dict[str, Any]:
                 "held_since_s": round(line.since_s, 2) or None,
                 "certain": state.drawn_in(population),
                 "likely": state.likely_in(population),
-                "admitted_without_clusters": without(state.populations.get(line.name, Seen()), CLUSTER_LIMIT),
+                "admitted_without_clusters": without(
+                    state.populations.get(line.name, PopulationTotals()), CLUSTER_LIMIT
+                ),
                 "good": line.good,
             }
             for population, line in zip(POPULATIONS, lines, strict=True)
@@ -139,7 +141,7 @@ def as_json(state: State, lines: list[Line]) -> dict[str, Any]:
 
 def _campaign(population: Population, state: State, grants: dict[str, Grant]) -> Line:
     """Return the outcome of a population that has to be found to be one actor before a limit holds it."""
-    seen = state.populations.get(population.name, Seen())
+    seen = state.populations.get(population.name, PopulationTotals())
     held, grant = state.held.get(population.name), grants[CLUSTER_LIMIT]
     if held is None:
         minutes = max(state.elapsed_s, 1e-9) / 60
@@ -162,7 +164,7 @@ def _campaign(population: Population, state: State, grants: dict[str, Grant]) ->
     )
 
 
-def _line(population: Population, seen: Seen, state: State, grants: dict[str, Grant]) -> Line:
+def _line(population: Population, seen: PopulationTotals, state: State, grants: dict[str, Grant]) -> Line:
     elapsed_s = state.elapsed_s
     minutes = max(elapsed_s, 1e-9) / 60
     parties = population.people if population.per_person else 1

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.deciding.charge import Charge
-from ratelimit.deciding.compiled import Decided
+from ratelimit.deciding.compiled import CompiledDecision
 from ratelimit.decision import Decision
 from ratelimit.http.fields import HeaderWriter, Pair
 from ratelimit.http.problem import CONTENT_TYPE
@@ -57,8 +57,8 @@ def raw_answer_of(
     if writer is None:
         writer = HeaderWriter(door.limiter.current.headers)
     charge = decision.ledger
-    asked = charge.asked if isinstance(charge, (Charge, Decided)) else None
-    if isinstance(charge, (Charge, Decided)) and asked is not None:
+    asked = charge.asked if isinstance(charge, (Charge, CompiledDecision)) else None
+    if isinstance(charge, (Charge, CompiledDecision)) and asked is not None:
         exchange = Exchange(door, writer, charge.plan, charge.outcome, asked.now_ns, cross_origin, None)
         exchange.asked_by(asked.watch, asked.row)
     else:

@@ -47,7 +47,7 @@ Short = Annotated[str, Meta(max_length=200)]
 Value = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
-class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BudgetCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of a call.
 
     Attributes:
@@ -80,7 +80,7 @@ class AskedToUndo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by: Short = ""
 
 
-_ASKED = JsonReader(Asked)
+_ASKED = JsonReader(BudgetCall)
 _ASKED_TO_UNDO = JsonReader(AskedToUndo)
 
 
@@ -200,7 +200,7 @@ class _Api:
         word: Word,
         name: str,
         request: Request,
-        asked: Asked,
+        asked: BudgetCall,
         wanted: list[str],
         *,
         must_be_named: bool = True,

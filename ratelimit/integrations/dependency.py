@@ -17,7 +17,7 @@ from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.peer import holder_of, peer_host
 from ratelimit.asgi.refusal import ended_exchange
 from ratelimit.asgi.routes.coverage import unset_words
-from ratelimit.asgi.share import Ended
+from ratelimit.asgi.share import RequestLost
 from ratelimit.challenge.hook import responder_of
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.compiled import ROUTE, ROUTE_FIRST
@@ -143,7 +143,7 @@ async def _decided(
     assert door.resolving is not None  # `ask` has looked
     try:
         identities = await identify(scope, generation, matched, door.resolving, now_ns)
-    except Ended as ended:
+    except RequestLost as ended:
         # The request is counted as refused where the exchange is taken in.
         return ended_exchange(
             door, outer.writer, ended.reason, now_ns, outer.cross_origin, None, counts=False

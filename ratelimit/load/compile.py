@@ -12,7 +12,7 @@ from ratelimit.policy.compile.identities import is_proven
 from ratelimit.policy.compile.spec import FileSpec, Scene
 from ratelimit.policy.routing.classes import Marks, load_classes
 from ratelimit.policy.routing.pattern import Pattern
-from ratelimit.policy.routing.route import Reading
+from ratelimit.policy.routing.route import PathReading
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import Event
@@ -107,7 +107,9 @@ class LoadSpec(FileSpec):
             if one.when
         )
 
-    def mark(self, marks: Marks, event: Event, method: str, target: str | Target, reading: Reading) -> None:
+    def mark(
+        self, marks: Marks, event: Event, method: str, target: str | Target, reading: PathReading
+    ) -> None:
         """Say which limit requests fall under, and in which classes they may be."""
         if event == "request":
             marks.classes = load_classes(self.limits, reading)(method, target)

@@ -14,7 +14,7 @@ from ratelimit.core.sharing.shares import Shares
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.inspection import formatting
-from ratelimit.inspection.requests.explaining import Looking, Question, Said
+from ratelimit.inspection.requests.explaining import FeatureLine, Looking, Question
 from ratelimit.load.compile import DEFAULT_GROUP, AdaptiveSpec, ClassSpec, class_names, loads_of
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.model.holding import longest_ns
@@ -202,7 +202,7 @@ class RoomLooking(Looking):
         self._is_live = is_live
         self._room: Room | None = None
 
-    def said(self, question: Question) -> Iterator[Said]:
+    def said(self, question: Question) -> Iterator[FeatureLine]:
         """Yield whether the back end has room for a request."""
         if self._rooms is not None:
             asked = question.bound, question.matched, question.row, question.now_ns
@@ -210,7 +210,7 @@ class RoomLooking(Looking):
         room, words = self._room, None
         if loads_of(question.bound.compiled) and (room is not None or not self._is_live):
             words = "--live would say whether it goes before others" if room is None else room.told
-        yield Said("room", words, None if room is None else room.as_json())
+        yield FeatureLine("room", words, None if room is None else room.as_json())
 
     @property
     def has_room(self) -> bool:
@@ -219,10 +219,12 @@ class RoomLooking(Looking):
         return room is None or room.has_room or room.is_shadow
 
 
-def in_force(policy: Policy) -> Iterator[Said]:
+def in_force(policy: Policy) -> Iterator[FeatureLine]:
     """Yield what each limit that follows the load does: its answers by an operator's question."""
     for spec in loads_of(policy.compiled):
-        yield Said("adaptive", f"[adaptive] {spec.name}", {"name": [spec.name], **_in_force(spec, policy)})
+        yield FeatureLine(
+            "adaptive", f"[adaptive] {spec.name}", {"name": [spec.name], **_in_force(spec, policy)}
+        )
 
 
 def _in_force(spec: AdaptiveSpec, policy: Policy) -> dict[str, list[str]]:

@@ -43,7 +43,7 @@ from ratelimit.load.model.promises import Promises
 from ratelimit.load.model.saturation import Report
 from ratelimit.load.model.shedding import LAST_OF_A_CLASS, WORSE, ShedPriority
 from ratelimit.load.model.weights import Weights
-from ratelimit.load.queue import Held, LoadQueue
+from ratelimit.load.queue import HeldRequest, LoadQueue
 from ratelimit.load.shed_priority import shed_priority_of
 from ratelimit.load.target import has_target, settings_of
 from ratelimit.load.values import LoadValues
@@ -225,7 +225,7 @@ class LoadLimit:
         priority = self.shed_priority(rank, now_ns, bound, row, units)
         return priority if self.queue.has_before(priority, units) else None
 
-    def hold(self, bound: BoundPolicy, priority: ShedPriority, pending: Pending) -> Effects[Held]:
+    def hold(self, bound: BoundPolicy, priority: ShedPriority, pending: Pending) -> Effects[HeldRequest]:
         """Hold a request until the back end has room for it: see `LoadQueue.hold`."""
         # The controller has to hear that there is more to do.
         self._admission.turn_away(pending.now_ns, priority)

@@ -19,10 +19,10 @@ from ratelimit.load.model.hosts import (
     MOST_SAMPLES,
     Demand,
     Elsewhere,
-    Found,
+    HostMessage,
     Sample,
+    ServerReply,
     Steered,
-    Told,
     bounded,
     leader_of,
     live,
@@ -58,7 +58,7 @@ class HostLink:
         self._heard: dict[str, int] = {}
         self._elsewhere = Elsewhere()
         self._steers_ms = 0
-        self._sent = Told()
+        self._sent = HostMessage()
 
     @property
     def period_ns(self) -> int:
@@ -70,7 +70,7 @@ class HostLink:
         in_flight, unanswered = self.flight.together(now_ns)
         return Bounds(*self._steering.bounds).at(in_flight - unanswered).unanswered
 
-    def say(self, now_ns: int) -> Told:
+    def say(self, now_ns: int) -> HostMessage:
         """Return this host's message."""
         steering = self._steering
         in_flight, unanswered, held, entered, refused, still_ns, entered_ns = steering.said(now_ns)
@@ -95,7 +95,7 @@ class HostLink:
                 stripped(steering.words),
             )
         self._number += 1
-        self._sent = Told(
+        self._sent = HostMessage(
             self._number,
             in_flight,
             unanswered,
@@ -111,7 +111,7 @@ class HostLink:
         )
         return self._sent
 
-    def hear(self, found: Found, now_ns: int) -> None:
+    def hear(self, found: ServerReply, now_ns: int) -> None:
         """Take what the server answers.
 
         Args:
@@ -163,7 +163,7 @@ class HostLink:
                 steered.kind, *steered.bounds, steered.pressure, steered.target_ns, padded(steered.words)
             )
 
-    def _lead(self, heard: Mapping[str, tuple[int, Told]], now_ns: int) -> None:
+    def _lead(self, heard: Mapping[str, tuple[int, HostMessage]], now_ns: int) -> None:
         """Take first bytes and refusals of the others for this host's."""
         for name, (_, one) in heard.items():
             if self._heard.get(name) == one.number:

@@ -48,7 +48,7 @@ ASIDE = 1
 """The key of those that were first in it, count for several requests, and did not fit."""
 
 
-class Held:
+class HeldRequest:
     """A request that is held: the room it needs, and what became of it.
 
     Args:
@@ -134,7 +134,7 @@ class LoadQueue:
 
     def hold(
         self, principal: Hashable, priority: ShedPriority, pending: Pending, *, by_work: bool = False
-    ) -> Effects[Held]:
+    ) -> Effects[HeldRequest]:
         """Hold a request until it is its turn, its time is over, or its client has hung up.
 
         A request that is cancelled here is held no more. Where the turn would come too late, at twice the
@@ -147,7 +147,7 @@ class LoadQueue:
             by_work: whether requests count by their work.
         """
         lines, flight, visit, now_ns = self._lines.here(), self._flight, pending.visit, pending.now_ns
-        held, rank = Held(flight, self.freed, priority, visit.units), rank_in_line(priority)
+        held, rank = HeldRequest(flight, self.freed, priority, visit.units), rank_in_line(priority)
         if lines.is_closed:
             held.result = "closed"
             return held
@@ -282,7 +282,7 @@ class LoadLine(LoopLines):
         if self._goes_on(waiter, now_ns):
             line.pause_ns = 0
             return True
-        held: Held = waiter.note
+        held: HeldRequest = waiter.note
         if held.units == 1:
             return False
         held.passed_by = self._flight.entered + held.units
@@ -310,7 +310,7 @@ class LoadLine(LoopLines):
         if told.done():
             self.room.leave(waiter)  # its task was cancelled, and has not run since
             return True
-        held: Held = waiter.note
+        held: HeldRequest = waiter.note
         age_ns = now_ns - waiter.joined_ns
         target_ns = self._steering.target_ns
         left = share_left(age_ns, target_ns, held.rank, held.classes)

@@ -15,7 +15,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from ratelimit.clock import SystemClock
 from ratelimit.limiter import Limiter
 from ratelimit.load.limit import LoadLimit
-from ratelimit.load.model.engine import Reading, read_metrics
+from ratelimit.load.model.engine import EngineReport, read_metrics
 from ratelimit.stores.embedded.election import Election
 from ratelimit.stores.embedded.mapping import COMPANION
 
@@ -73,7 +73,7 @@ def _report(load: LoadLimit) -> bool:
     return True
 
 
-def ask(addresses: Sequence[str]) -> Reading | None:
+def ask(addresses: Sequence[str]) -> EngineReport | None:
     """Return what all of them say together; None where one of them says nothing that can be used."""
     readings = []
     for address in addresses:
@@ -81,14 +81,14 @@ def ask(addresses: Sequence[str]) -> Reading | None:
         if reading is None:
             return None
         readings.append(reading)
-    return Reading(
+    return EngineReport(
         sum(reading.running for reading in readings),
         sum(reading.waiting for reading in readings),
         max(reading.memory_used for reading in readings),
     )
 
 
-def _ask(address: str) -> Reading | None:
+def _ask(address: str) -> EngineReport | None:
     try:
         wanted = Request(address, headers={"User-Agent": "kinlimit", "Accept": "text/plain"})
         with OPENER.open(wanted, timeout=TIMEOUT_S) as answer:  # the policy's check knows the scheme

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ratelimit.load.model.hosts import ALIVE_NS, LEAST_DEMAND, Found, Told
+from ratelimit.load.model.hosts import ALIVE_NS, LEAST_DEMAND, HostMessage, ServerReply
 from ratelimit.parsing.json import JsonError, JsonReader
 from ratelimit.stores.redis.caller import ServerCaller
 from ratelimit.stores.redis.hosts.fencing import LOAD
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 16_384
 """A message that is longer is none of ours."""
-_READER = JsonReader(Told)
+_READER = JsonReader(HostMessage)
 
 
 class ServerLoad:
@@ -36,7 +36,7 @@ class ServerLoad:
         self._places = Places(remote.prefix)
         self.close = self._caller.close
 
-    def exchange(self, group: str, name: str, told: Told, waiting: int) -> Found:
+    def exchange(self, group: str, name: str, told: HostMessage, waiting: int) -> ServerReply:
         """Say what this host has before the back end of a limit, and return the server's answer.
 
         Args:
@@ -53,14 +53,14 @@ class ServerLoad:
             repr(LEAST_DEMAND), msgspec.json.encode(told),
         )  # fmt: skip
 
-        async def exchanged(client: Any) -> Found:
+        async def exchanged(client: Any) -> ServerReply:
             now_ms, lease, share, *pairs = await LOAD.run(client, (self._places.load(group),), words)
             said = (_said(said) for said in pairs[1::2])
             names = (bytes(each).decode("utf-8", "replace") for each in pairs[::2])
             hosts = {each: one for each, one in zip(names, said, strict=True) if one is not None}
-            return Found(int(now_ms), int(lease), float(share), hosts)
+            return ServerReply(int(now_ms), int(lease), float(share), hosts)
 
-        found: Found = self._caller.call(exchanged)
+        found: ServerReply = self._caller.call(exchanged)
         return found
 
     def leave(self, group: str, name: str) -> None:
@@ -76,7 +76,7 @@ class ServerLoad:
         self._caller.call(left)
 
 
-def _said(said: bytes) -> tuple[int, Told] | None:
+def _said(said: bytes) -> tuple[int, HostMessage] | None:
     """Return when a host spoke, and what it said; None for what another release says."""
     at_ms, _, text = bytes(said).partition(b" ")
     if len(text) > MOST_BYTES:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from ratelimit.reference.reading import DEEP_NS, Asked, ceiling_division
+from ratelimit.reference.reading import DEEP_NS, RuleQuestion, ceiling_division
 from ratelimit.reference.rule import RuleSpec
 
 TICKS = 16
@@ -34,7 +34,7 @@ class TokenBucket:
     counted: int
 
     @classmethod
-    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+    def of(cls, spec: RuleSpec, asked: RuleQuestion) -> Self:
         """Return the algorithm with a rule's numbers."""
         return cls(spec.quota, spec.period_ns, spec.most, spec.most_counted)
 

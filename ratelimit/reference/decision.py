@@ -18,7 +18,7 @@ from typing import Any
 from ratelimit.algorithms import ALGORITHMS
 from ratelimit.errors import UsageError
 from ratelimit.reference.hashing import key_hash, mix
-from ratelimit.reference.reading import Algorithm, Asked
+from ratelimit.reference.reading import Algorithm, RuleQuestion
 from ratelimit.reference.rule import RuleSpec
 
 ABSENT = -1
@@ -92,7 +92,7 @@ class ReferencePlan:
         self.cost_positions = tuple(cost_positions) if cost_positions is not None else (-1,) * len(self.rules)
         self.enforced = enforced
 
-    def algorithm(self, spec: RuleSpec, asked: Asked) -> Algorithm:
+    def algorithm(self, spec: RuleSpec, asked: RuleQuestion) -> Algorithm:
         """Return the algorithm a rule names."""
         return class_of(spec.algorithm).of(spec, asked)
 
@@ -122,7 +122,7 @@ class ReferencePlan:
                 lines.append(Line(self.table, spec, None, key, cost, now_ns))
                 continue
             table = self.table
-            asked = Asked(key, member, table.hash_key, table.worker, table.last_seen_ns)
+            asked = RuleQuestion(key, member, table.hash_key, table.worker, table.last_seen_ns)
             line = Line(table, spec, self.algorithm(spec, asked), (spec.salt, *key), cost, now_ns)
             line.check(binds=not spec.shadow and self.enforced(spec, key))
             lines.append(line)

@@ -14,11 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from ratelimit.reference.reading import DEEP_NS, Asked
+from ratelimit.reference.reading import DEEP_NS, RuleQuestion
 from ratelimit.reference.rule import RuleSpec
 
 
-class Seen(NamedTuple):
+class WindowMembers(NamedTuple):
     """The members seen in the window that begins at `start_ns`."""
 
     start_ns: int
@@ -34,7 +34,7 @@ class Distinct:
     member: int
 
     @classmethod
-    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+    def of(cls, spec: RuleSpec, asked: RuleQuestion) -> Self:
         """Return the algorithm with a rule's numbers."""
         return cls(spec.quota, spec.period_ns, asked.member)
 
@@ -42,50 +42,52 @@ class Distinct:
     def ceiling(self) -> int:
         return self.quota
 
-    def current(self, state: Seen | None, now_ns: int) -> Seen:
+    def current(self, state: WindowMembers | None, now_ns: int) -> WindowMembers:
         """Return what this window has seen; a stored later window stays."""
         start_ns = now_ns // self.period_ns * self.period_ns
         if state is None or state.start_ns < start_ns:
-            return Seen(start_ns, frozenset())
+            return WindowMembers(start_ns, frozenset())
         return state
 
-    def anchored(self, state: Seen | None, now_ns: int) -> Seen | None:
+    def anchored(self, state: WindowMembers | None, now_ns: int) -> WindowMembers | None:
         """Return the members; those of a window deep ahead are forgotten."""
         start_ns = now_ns // self.period_ns * self.period_ns
         if state is not None and state.start_ns > start_ns + self.period_ns + DEEP_NS:
             return None
         return state
 
-    def allows(self, state: Seen | None, now_ns: int, cost: int) -> bool:
+    def allows(self, state: WindowMembers | None, now_ns: int, cost: int) -> bool:
         members = self.current(state, now_ns).members
         return self.member in members or len(members) < self.quota
 
-    def charge(self, state: Seen | None, now_ns: int, cost: int) -> tuple[Seen | None, bool]:
+    def charge(
+        self, state: WindowMembers | None, now_ns: int, cost: int
+    ) -> tuple[WindowMembers | None, bool]:
         """Remember the member; the receipt says whether it was new."""
         seen = self.current(state, now_ns)
         return seen._replace(members=seen.members | {self.member}), self.member not in seen.members
 
-    def remaining(self, state: Seen | None, now_ns: int) -> int:
+    def remaining(self, state: WindowMembers | None, now_ns: int) -> int:
         return max(0, self.quota - len(self.current(state, now_ns).members))
 
-    def retry_after(self, state: Seen | None, now_ns: int, cost: int) -> int:
+    def retry_after(self, state: WindowMembers | None, now_ns: int, cost: int) -> int:
         if self.allows(state, now_ns, cost):
             return 0
         return self.current(state, now_ns).start_ns + self.period_ns - now_ns
 
-    def reset_after(self, state: Seen | None, now_ns: int) -> int:
+    def reset_after(self, state: WindowMembers | None, now_ns: int) -> int:
         seen = self.current(state, now_ns)
         return seen.start_ns + self.period_ns - now_ns if seen.members else 0
 
     is_indivisible = True
 
-    def returnable(self, state: Seen | None, receipt: bool, units: int, now_ns: int) -> int:
+    def returnable(self, state: WindowMembers | None, receipt: bool, units: int, now_ns: int) -> int:
         """Return the units: a member is only ever taken back whole."""
         return units
 
     def settle(
-        self, state: Seen | None, receipt: bool, cost: int, actual: int, now_ns: int
-    ) -> tuple[Seen | None, bool, int]:
+        self, state: WindowMembers | None, receipt: bool, cost: int, actual: int, now_ns: int
+    ) -> tuple[WindowMembers | None, bool, int]:
         """Forget a member that this very charge brought, when nothing was used."""
         if actual or not receipt or state is None:
             return state, receipt, 0

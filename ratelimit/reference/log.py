@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from ratelimit.reference.reading import DEEP_NS, Asked, shortest_wait
+from ratelimit.reference.reading import DEEP_NS, RuleQuestion, shortest_wait
 from ratelimit.reference.rule import RuleSpec
 
 
@@ -34,7 +34,7 @@ class SlidingLog:
     counted: int
 
     @classmethod
-    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+    def of(cls, spec: RuleSpec, asked: RuleQuestion) -> Self:
         """Return the algorithm with a rule's numbers."""
         return cls(spec.quota, spec.period_ns, spec.most_counted)
 

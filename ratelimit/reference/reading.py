@@ -21,7 +21,7 @@ FOREVER_NS = 2**64
 """Longer than any wait: five centuries."""
 
 
-class Asked(NamedTuple):
+class RuleQuestion(NamedTuple):
     """The question to a rule, and the worker that asks; few algorithms look at any of it."""
 
     identities: tuple[int, ...] = ()
@@ -38,7 +38,7 @@ class Algorithm(Protocol):
     """One way of counting. `now_ns` is an argument everywhere; costs are whole units."""
 
     @classmethod
-    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+    def of(cls, spec: RuleSpec, asked: RuleQuestion) -> Self:
         """Return the algorithm with a rule's numbers."""
         ...
 

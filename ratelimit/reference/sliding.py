@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from ratelimit.reference.reading import DEEP_NS, Asked, shortest_wait
+from ratelimit.reference.reading import DEEP_NS, RuleQuestion, shortest_wait
 from ratelimit.reference.rule import RuleSpec
 from ratelimit.reference.window import corrected
 
@@ -34,7 +34,7 @@ class SlidingWindow:
     """The most that corrections count in one window: the quota, and the debt beyond it."""
 
     @classmethod
-    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+    def of(cls, spec: RuleSpec, asked: RuleQuestion) -> Self:
         """Return the algorithm with a rule's numbers."""
         return cls(spec.quota, spec.period_ns, spec.most_counted)
 

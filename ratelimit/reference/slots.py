@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from ratelimit.reference.reading import NANOSECONDS, Asked
+from ratelimit.reference.reading import NANOSECONDS, RuleQuestion
 from ratelimit.reference.rule import RuleSpec
 
 
@@ -40,7 +40,7 @@ class Concurrency:
     worker: int
 
     @classmethod
-    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+    def of(cls, spec: RuleSpec, asked: RuleQuestion) -> Self:
         """Return the algorithm with a rule's numbers."""
         return cls(spec.quota, spec.lease_ns, asked.last_seen_ns.__getitem__, asked.worker)
 

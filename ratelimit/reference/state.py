@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 from ratelimit.parsing.json import read_json
-from ratelimit.reference.distinct import Seen
+from ratelimit.reference.distinct import WindowMembers
 from ratelimit.reference.log import Record
 from ratelimit.reference.sliding import Pair
 from ratelimit.reference.slots import Slot
 from ratelimit.reference.window import Count
 
-_NAMED: dict[str, Any] = {kind.__name__: kind for kind in (Count, Pair, Record, Slot, Seen)}
+_NAMED: dict[str, Any] = {kind.__name__: kind for kind in (Count, Pair, Record, Slot, WindowMembers)}
 
 
 def written(state: Any) -> str:

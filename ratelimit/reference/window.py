@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from ratelimit.reference.hashing import key_hash, mix
-from ratelimit.reference.reading import DEEP_NS, NANOSECONDS, Asked
+from ratelimit.reference.reading import DEEP_NS, NANOSECONDS, RuleQuestion
 from ratelimit.reference.rule import RuleSpec
 
 
@@ -34,7 +34,7 @@ class FixedWindow:
     calendar: tuple[int, ...] | None = None
 
     @classmethod
-    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+    def of(cls, spec: RuleSpec, asked: RuleQuestion) -> Self:
         """Return the algorithm with a rule's numbers."""
         return cls(spec.quota, spec.period_ns, spec.most_counted, spec.calendar)
 
@@ -123,7 +123,7 @@ class StaggeredWindow(FixedWindow):
     offset_ns: int = 0
 
     @classmethod
-    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+    def of(cls, spec: RuleSpec, asked: RuleQuestion) -> Self:
         """Return the algorithm with a rule's numbers, for one key."""
         scrambled = mix(key_hash(asked.hash_key, spec.salt, asked.identities))
         offset_ns = (scrambled >> 32) * (spec.period_ns // NANOSECONDS) // 2**32 * NANOSECONDS
@@ -145,7 +145,7 @@ class CarriedWindow(FixedWindow):
     burst: int = 0
 
     @classmethod
-    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+    def of(cls, spec: RuleSpec, asked: RuleQuestion) -> Self:
         """Return the algorithm with a rule's numbers."""
         return cls(spec.quota, spec.period_ns, spec.most_counted, spec.calendar, spec.most)
 
@@ -206,7 +206,7 @@ class Lifetime:
     counted: int
 
     @classmethod
-    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+    def of(cls, spec: RuleSpec, asked: RuleQuestion) -> Self:
         """Return the algorithm with a rule's numbers."""
         return cls(spec.quota, spec.most_counted)
 

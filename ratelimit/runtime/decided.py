@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.deciding.charge import Asked, Charge, in_flight
+from ratelimit.deciding.charge import Charge, DecidedRow, in_flight
 from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.stage import Decided
 from ratelimit.deciding.visit import Visit
@@ -41,7 +41,7 @@ def decision_of(
     ledger = None
     if plan is not None and outcome is not None:
         units = in_flight(plan, outcome, clock) if is_charged else None
-        ledger = Charge(plan, outcome, clock, Asked(bound.watch, list(row), now_ns), flight=units)
+        ledger = Charge(plan, outcome, clock, DecidedRow(bound.watch, list(row), now_ns), flight=units)
     retry_ns, waited_ns = (None, 0) if visit is None else (visit.retry_ns, visit.waited_ns)
     return Decision(
         allowed,

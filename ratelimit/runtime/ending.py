@@ -18,7 +18,7 @@ left before the last byte. `failed`: the application raised. `cancelled`: the se
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RequestEnd:
     """One request when all is over. Instants are nanoseconds since 1970, None for what never came."""
 
     allowed: bool
@@ -41,7 +41,7 @@ class Ended:
 class EndHook(Protocol):
     """Receives each decided request when it has ended, in whatever way."""
 
-    def request_ended(self, request: Ended) -> None:
+    def request_ended(self, request: RequestEnd) -> None:
         """Take note. Called once a request, on its event loop; must neither wait nor raise.
 
         What it raises is logged and the other hooks are called all the same.

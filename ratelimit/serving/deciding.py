@@ -10,7 +10,7 @@ from ratelimit.asgi.door import Door
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.by_name import DecidesByName
 from ratelimit.deciding.charge import Charge
-from ratelimit.deciding.compiled import Decided
+from ratelimit.deciding.compiled import CompiledDecision
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import Decision, Reason
 from ratelimit.http.fields import HeaderWriter, Pair
@@ -182,7 +182,7 @@ class CallDecider:
         if not facts.is_done:
             if facts.request is not None and _is_settled_later(decision):
                 self._hold(facts, decision)
-        elif isinstance(charge, (Charge, Decided)):
+        elif isinstance(charge, (Charge, CompiledDecision)):
             _settle_beyond(charge, facts.costs, self._limiter.now_ns())
             self._check_charged(facts.costs, charge.plan)
         else:
@@ -191,7 +191,7 @@ class CallDecider:
 
     def _hold(self, facts: Facts, decision: Decision) -> None:
         charge = decision.ledger
-        if isinstance(charge, (Charge, Decided)):
+        if isinstance(charge, (Charge, CompiledDecision)):
             self.reservations.hold(_key(facts), charge)
 
     def _check_charged(self, costs: Mapping[str, int], plan: RoutePlan | None) -> None:
@@ -201,7 +201,9 @@ class CallDecider:
 
     def _answered(self, decision: Decision, is_done: bool) -> Answered:
         charge = decision.ledger
-        if isinstance(charge, (Charge, Decided)) and (charge.outcome.holds_slots or charge.plan.exposed):
+        if isinstance(charge, (Charge, CompiledDecision)) and (
+            charge.outcome.holds_slots or charge.plan.exposed
+        ):
             # A call has no end, or one that may never be said: what it would hold is given back at once.
             decision.release()
         current = self._limiter.current
@@ -220,7 +222,7 @@ def _key(facts: Facts) -> Hashable:
 def _is_settled_later(decision: Decision) -> bool:
     """Return whether a request was charged what its end may correct: an estimate, or one of some statuses."""
     charge = decision.ledger
-    if not decision.allowed or not isinstance(charge, (Charge, Decided)):
+    if not decision.allowed or not isinstance(charge, (Charge, CompiledDecision)):
         return False
     outcome = charge.outcome
     if charge.plan.charging:
@@ -228,7 +230,7 @@ def _is_settled_later(decision: Decision) -> bool:
     return any(rule.unit != REQUESTS and outcome.cost(at) > 0 for at, rule in enumerate(charge.plan.rules))
 
 
-def _settle_beyond(charge: Charge | Decided, costs: Mapping[str, int], now_ns: int) -> None:
+def _settle_beyond(charge: Charge | CompiledDecision, costs: Mapping[str, int], now_ns: int) -> None:
     """Charge what an end says beyond the estimates.
 
     The request's first call has charged these, and nothing here knows whether it did: so they are neither
@@ -245,7 +247,7 @@ def _settle_beyond(charge: Charge | Decided, costs: Mapping[str, int], now_ns: i
 def _told(decision: Decision) -> Told | None:
     """Return the limit that a client should mind most; None where none may be told of."""
     charge = decision.ledger
-    if not isinstance(charge, (Charge, Decided)):
+    if not isinstance(charge, (Charge, CompiledDecision)):
         return None
     plan, outcome = charge.plan, charge.outcome
     at = plan.tightest(outcome)

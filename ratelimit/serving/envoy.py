@@ -154,7 +154,7 @@ class ByPolicy:
     """
 
     def __init__(self, limiter: Limiter) -> None:
-        self._reading = Reading(limiter)
+        self._reading = PolicyReader(limiter)
         self._deciding = CallDecider(limiter)
 
     def answer(self, message: bytes, /) -> bytes:
@@ -188,7 +188,7 @@ class ByDomains:
 
     def __init__(self, limiter: Limiter, service: DomainService, *, is_topped: bool) -> None:
         self._service = service
-        self._reading = Reading(limiter) if is_topped else None
+        self._reading = PolicyReader(limiter) if is_topped else None
         self._deciding = CallDecider(limiter)
 
     def answer(self, message: bytes, /) -> bytes:
@@ -237,7 +237,7 @@ class _ByPolicy(NamedTuple):
     reader: CallReader | None
 
 
-class Reading:
+class PolicyReader:
     """Reads calls by the policy in force.
 
     Args:

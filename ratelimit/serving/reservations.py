@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from threading import Lock
 
 from ratelimit.deciding.charge import Charge
-from ratelimit.deciding.compiled import Decided
+from ratelimit.deciding.compiled import CompiledDecision
 
 MOST_HELD = 16_384
 
@@ -22,21 +22,21 @@ class Reservations:
     __slots__ = ("_charges", "_lock", "_most")
 
     def __init__(self, most: int = MOST_HELD) -> None:
-        self._charges: dict[int, Charge | Decided] = {}
+        self._charges: dict[int, Charge | CompiledDecision] = {}
         self._lock = Lock()
         self._most = most
 
     def __len__(self) -> int:
         return len(self._charges)
 
-    def hold(self, key: Hashable, charge: Charge | Decided) -> None:
+    def hold(self, key: Hashable, charge: Charge | CompiledDecision) -> None:
         """Remember what a request was charged. One of the same name before it keeps its estimate."""
         with self._lock:
             if len(self._charges) >= self._most:
                 del self._charges[next(iter(self._charges))]
             self._charges[hash(key)] = charge
 
-    def take(self, key: Hashable) -> Charge | Decided | None:
+    def take(self, key: Hashable) -> Charge | CompiledDecision | None:
         """Return what a request was charged, once; None where that is not known."""
         with self._lock:
             return self._charges.pop(hash(key), None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ratelimit.errors import UsageError
 from ratelimit.policy import Policy
-from ratelimit.usage.report import Reading, Usage, message_reader, reader_of, reading_of
+from ratelimit.usage.report import Usage, UsageReading, message_reader, reader_of, reading_of
 from ratelimit.usage.shapes import headers_of, scaled
 
 
@@ -18,7 +18,7 @@ def read_usage(
     content_type: str = "",
     *,
     headers: Mapping[str, str] | None = None,
-) -> Reading:
+) -> UsageReading:
     """Return what an answer used, as a limit with `usage` reads it.
 
     Args:
@@ -45,7 +45,7 @@ def read_usage(
         raise UsageError(f"no limit `{limit}` reads answers: it needs `usage`", code="unit-unknown")
     reader = message_reader(form) if isinstance(body, list) else reader_of(form, content_type.encode())
     if reader is None:
-        return Reading("unknown", Usage())
+        return UsageReading("unknown", Usage())
     places = headers_of(form) or {}
     for name, value in (headers or {}).items():
         if place := places.get(name.lower().encode()):

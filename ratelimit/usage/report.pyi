@@ -84,7 +84,7 @@ class Usage:
     def __hash__(self) -> int: ...
 
 @final
-class Reading:
+class UsageReading:
     """The amount used, and its certainty. `has_input`: the input was said, and is not 0 for want of knowing.
 
     Raises:
@@ -101,7 +101,7 @@ class Reading:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
-UNKNOWN: Reading
+UNKNOWN: UsageReading
 
 def reader_of(shape: Form, content_type: bytes = b"", *, is_encoded: bool = False) -> Reader | None:
     """Return a reader for an answer; None for one in which nothing could ever be read.
@@ -121,7 +121,7 @@ def seen_output(reader: Reader) -> int:
 def usage_so_far(reader: Reader) -> Usage:
     """Return what an answer under way has used at least."""
 
-def reading_of(reader: Reader, *, is_complete: bool, unread: int = 0) -> Reading:
+def reading_of(reader: Reader, *, is_complete: bool, unread: int = 0) -> UsageReading:
     """Return what an answer said, once it has ended.
 
     Args:

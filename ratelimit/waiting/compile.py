@@ -13,7 +13,7 @@ from ratelimit.policy.compile.identities import ACCOUNT, BUILT_IN, CLUSTER
 from ratelimit.policy.compile.spec import FileSpec, Rule, RuleSpec, Scene, found
 from ratelimit.policy.routing.classes import Marks, wait_rank_of
 from ratelimit.policy.routing.pattern import Pattern
-from ratelimit.policy.routing.route import Reading
+from ratelimit.policy.routing.route import PathReading
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import Event, Limit, PolicyFile
@@ -93,7 +93,9 @@ class Queues(FileSpec):
             return ()
         return ((("fair_by",), "`fair_by`", (), {self.position}),)
 
-    def mark(self, marks: Marks, event: Event, method: str, target: str | Target, reading: Reading) -> None:
+    def mark(
+        self, marks: Marks, event: Event, method: str, target: str | Target, reading: PathReading
+    ) -> None:
         """Say in which class requests wait."""
         if self.limits is not None and self.limits.classes:
             marks.wait_rank = wait_rank_of(self.limits.classes, method, target, reading)

@@ -37,7 +37,7 @@ class InquiryFollower:
     def look(self, server: ServerInquiries, limiter: Limiter) -> None:
         """Answer what was not answered yet; while the server is away nothing is asked."""
         # Its client library is not there for every policy.
-        from ratelimit.stores.redis.inquiries import MOST_METRICS, Answer
+        from ratelimit.stores.redis.inquiries import MOST_METRICS, HostAnswer
 
         with suppress(StoreError):
             asked = {name: one for name, one in server.asked().items() if name not in self._answered}
@@ -60,7 +60,7 @@ class InquiryFollower:
                     compiled, watch = limiter.policy.compiled, limiter.current.watch
                     took = takings(limiter.table, compiled, limiter.rules, hour, watch)
                 memory = memory_of(limiter.store.place)
-                said = Answer(self._host, lines, metrics, shed, hour, took.callers, took.actors, memory)
+                said = HostAnswer(self._host, lines, metrics, shed, hour, took.callers, took.actors, memory)
                 server.answer(name, self._name, said)
                 self._answered[name] = None
             for name in list(self._answered)[:-MOST_ANSWERED]:

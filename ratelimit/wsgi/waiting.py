@@ -6,7 +6,7 @@ from functools import partial
 
 from ratelimit.deciding.visit import Leave, Visit
 from ratelimit.waiting.loop_lines import FULL
-from ratelimit.waiting.model.fair_bound import FairBound, Held, Path
+from ratelimit.waiting.model.fair_bound import FairBound, HeldItem, Path
 
 
 class ThreadVisit(Visit):
@@ -30,7 +30,7 @@ class ThreadVisit(Visit):
         super().__init__(request, lambda: path[:2], enters=enters)
         self._threads = threads
         self._path = path
-        self._held: Held | None = None
+        self._held: HeldItem | None = None
 
     def watch(self, leave: Leave) -> None:
         """Take one of the threads, until `unwatch`."""

@@ -12,7 +12,7 @@ import pytest
 from ratelimit import Limiter, Policy, RateLimitMiddleware
 from ratelimit.clock import ManualClock
 from ratelimit.decision import Reason
-from ratelimit.runtime.ending import Ended
+from ratelimit.runtime.ending import RequestEnd
 from tests.asgi.driver import Client, echo, key, limit, rules
 
 SECOND_NS = 10**9
@@ -28,9 +28,9 @@ class Noted:
     """Remembers how requests ended."""
 
     def __init__(self) -> None:
-        self.ends: list[Ended] = []
+        self.ends: list[RequestEnd] = []
 
-    def request_ended(self, request: Ended) -> None:
+    def request_ended(self, request: RequestEnd) -> None:
         self.ends.append(request)
 
 
@@ -47,7 +47,7 @@ class Served:
         self.begun_ns = self.clock.now_ns()
 
     @property
-    def end(self) -> Ended:
+    def end(self) -> RequestEnd:
         (one,) = self.noted.ends
         return one
 
@@ -220,7 +220,7 @@ async def test_hook_that_raises_keeps_no_slot_and_silences_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Raising:
-        def request_ended(self, request: Ended) -> None:
+        def request_ended(self, request: RequestEnd) -> None:
             raise ZeroDivisionError
 
     clock: list[ManualClock] = []

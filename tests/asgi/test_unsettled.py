@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from ratelimit import Limiter, Policy, RateLimitMiddleware
 from ratelimit.clock import ManualClock
-from ratelimit.runtime.ending import Ended
+from ratelimit.runtime.ending import RequestEnd
 from ratelimit.telemetry import RateLimitCollector
 from ratelimit.usage.metrics import MOST_RATIOS, OTHERS, RATIO_BOUNDS_PERCENT
 from tests.asgi.driver import Client, Mounted, echo, key, limit, mount, ok, rules
@@ -31,7 +31,7 @@ BOUNDS = [*(str(bound / 100) for bound in RATIO_BOUNDS_PERCENT), "+Inf"]
 class NoHook:
     """Is told of ends, which then take the longer way."""
 
-    def request_ended(self, request: Ended) -> None:
+    def request_ended(self, request: RequestEnd) -> None:
         pass
 
 

@@ -18,7 +18,7 @@ from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.overview import Overview
 from ratelimit.inspection.actors.saved import is_held
 from ratelimit.inspection.acts.acting import Confirmation
-from ratelimit.inspection.callers.refusals import Told, refused_words
+from ratelimit.inspection.callers.refusals import HostsReport, refused_words
 from ratelimit.inspection.formatting import verdict_words
 from ratelimit.inspection.hosts.moment import HostMoment, Moment, in_words
 from ratelimit.policy import Policy
@@ -140,7 +140,7 @@ def test_what_a_limit_would_have_refused_likely_actors_is_not_called_shadow(
     with console.capture() as capture:
         console.print(_table([would], None, has_hosts=True))
     assert f"one actor  {words}" in capture.get()
-    told = refused_words(Told([would, did], hosts=["web-1"]), would.per, [cluster_of(9 << 32)])
+    told = refused_words(HostsReport([would, did], hosts=["web-1"]), would.per, [cluster_of(9 << 32)])
     assert told[1].startswith(f"`one actor` would have refused it ({words}) 7 times")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from ratelimit.inspection.callers.refusals import Told
+from ratelimit.inspection.callers.refusals import HostsReport
 from ratelimit.inspection.hosts.moment import Refused
 from ratelimit.limiter import Limiter
 from ratelimit.stores.acts.file import ActFile
@@ -287,7 +287,7 @@ def test_an_act_that_decides_stands_before_what_limits_have_left(tmp_path: Path)
 def test_what_refuses_an_account_as_something_else_is_named_where_an_act_would_not_help() -> None:
     """Hazard: `exempt` of a customer whose card is at its limit said that nothing binds it, and no more."""
     whole = Refused("web-1", "one card", "payment", 5, 7, 0, 0, 60)
-    told = Told(
+    told = HostsReport(
         [
             whole,
             replace(whole, host="web-2", refused=3),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ratelimit.clock import ManualClock
-from ratelimit.inspection.callers.refusals import Told, refused_words
+from ratelimit.inspection.callers.refusals import HostsReport, refused_words
 from ratelimit.inspection.hosts.moment import Refused, in_words
 from ratelimit.inspection.hosts.raising import WHOLE_NS, passing_of, passing_words, raised, raised_of
 from ratelimit.limiter import Limiter
@@ -325,7 +325,7 @@ def test_a_raise_says_of_a_caller_what_would_have_passed_and_why_it_cannot_say()
 def test_a_preview_tells_of_refusals_in_shadow_apart() -> None:
     """Hazard: an exemption hides that limits in shadow would have refused the caller."""
     shadow = one_refused(limit="strict", in_shadow=True, refused=9, now=2)
-    told = Told([one_refused(), shadow, replace(shadow, host="web-2")], hosts=["web-1", "web-2"])
+    told = HostsReport([one_refused(), shadow, replace(shadow, host="web-2")], hosts=["web-1", "web-2"])
     assert refused_words(told, "account", [7]) == [
         "`requests` refused it 4 times within the last hour, 3 in the last minute, here",
         "`strict` would have refused it (in shadow) 18 times within the last hour, "
@@ -334,5 +334,5 @@ def test_a_preview_tells_of_refusals_in_shadow_apart() -> None:
     own = one_refused(limit="strict", refused=5, now=1)
     assert [
         each.partition("last hour, ")[2]
-        for each in refused_words(Told([own, shadow], hosts=["web-1"]), "account", [7])
+        for each in refused_words(HostsReport([own, shadow], hosts=["web-1"]), "account", [7])
     ] == ["1 in the last minute, here", "2 in the last minute, here"]

@@ -12,7 +12,7 @@ from rich.console import Console
 from ratelimit.cli.top.screens import _hosts
 from ratelimit.inspection.access.host_state import HostState, state_of, unheard_words
 from ratelimit.inspection.acts.acting import Confirmation
-from ratelimit.inspection.callers.refusals import Told
+from ratelimit.inspection.callers.refusals import HostsReport
 from ratelimit.inspection.hosts.moment import HostMoment, Moment, absent, answers_of
 from ratelimit.inspection.hosts.policies import by_policy
 from ratelimit.inspection.journal.entries import Journal, Printed
@@ -67,7 +67,9 @@ def test_a_host_that_is_gone_is_named_and_fails_no_command() -> None:
     }
     missing, left = absent({}, reports)
     assert ([each.host for each in missing], [each.host for each in left]) == (["web-1"], ["web-2"])
-    assert "without web-2, silent since" in Told(is_shared=True, gone=[each.named for each in left]).where
+    assert (
+        "without web-2, silent since" in HostsReport(is_shared=True, gone=[each.named for each in left]).where
+    )
     hosts = [
         HostMoment("web-1", None, missing[0]),
         HostMoment("web-2", None, left[0]),

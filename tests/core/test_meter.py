@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.core.decision.meter import Meter, Reading
+from ratelimit.core.decision.meter import Meter, MeterReading
 from ratelimit.core.memory.hashing import Hasher
 from ratelimit.errors import UsageError
 from tests.support.cores import COMPILED, KEY, compiled_rule, reading
@@ -93,8 +93,8 @@ def test_reading_is_read_only_and_comes_from_a_meter() -> None:
         with pytest.raises(AttributeError):
             setattr(found, name, 5)
     with pytest.raises(TypeError):
-        Reading()
-    bare = Reading.__new__(Reading)
+        MeterReading()
+    bare = MeterReading.__new__(MeterReading)
     for name in ("allowed", "remaining", "retry_after_ns"):
         with pytest.raises(AttributeError):
             getattr(bare, name)

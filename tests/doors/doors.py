@@ -16,7 +16,7 @@ from envoy.service.ratelimit.v3 import rls_pb2
 from ratelimit import Limiter, ManualClock, Policy, RateLimitMiddleware
 from ratelimit.asgi.check import PAIRS, Proxy, check_application
 from ratelimit.grpc import RateLimitInterceptor
-from ratelimit.serving.envoy import DirectService, Reading
+from ratelimit.serving.envoy import DirectService, PolicyReader
 from ratelimit.wsgi import RateLimitMiddleware as WsgiMiddleware
 from tests.asgi.driver import limit, ok, rules
 from tests.cli.running import NOW_S, run
@@ -107,7 +107,7 @@ class Active:
 def envoy(text: str, *, is_common: bool) -> Serve:
     """Return Envoy's service, for calls that are read from their bytes or by protobuf's messages."""
     limiter = limiter_of(text)
-    service, reading = DirectService(limiter), Reading(limiter)
+    service, reading = DirectService(limiter), PolicyReader(limiter)
 
     def serve(asked: Asked) -> bool:
         call = rls_pb2.RateLimitRequest(domain="edge")

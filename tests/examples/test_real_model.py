@@ -20,7 +20,7 @@ import httpx
 import openai
 import pytest
 
-from ratelimit.usage.report import Reading, reader_of, reading_of
+from ratelimit.usage.report import UsageReading, reader_of, reading_of
 from tests.servers.serving import serving
 
 FOLDER = Path(__file__).absolute().parents[2] / "examples" / "llm-api"
@@ -91,7 +91,7 @@ def test_many_prompts_are_charged_what_the_engine_counted(tmp_path: Path) -> Non
                 assert read <= charged <= 3 * read
 
 
-def asked(address: str, most: int, streams: bool) -> tuple[Reading, bool]:
+def asked(address: str, most: int, streams: bool) -> tuple[UsageReading, bool]:
     """Ask for all prompts in one request, and read the answer as the limiter does."""
     body: dict[str, Any] = {"model": "m", "prompt": PROMPTS, "max_tokens": most, "ignore_eos": True}
     if streams:

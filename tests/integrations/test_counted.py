@@ -11,7 +11,7 @@ from ratelimit import Limiter, Policy, RateLimitMiddleware, Reason
 from ratelimit.clock import ManualClock
 from ratelimit.integrations import dependency
 from ratelimit.integrations.fastapi import limit, limits
-from ratelimit.runtime.ending import Ended
+from ratelimit.runtime.ending import RequestEnd
 from tests.asgi.driver import Client, lifespan, rules
 from tests.asgi.driver import limit as row
 from tests.support.acting import START_NS
@@ -138,7 +138,7 @@ async def test_handshake_is_counted_once() -> None:
 
 async def test_request_that_hooks_see_the_end_of_is_counted_once() -> None:
     class Hook:
-        def request_ended(self, request: Ended) -> None: ...
+        def request_ended(self, request: RequestEnd) -> None: ...
 
     app, limiter = served(ends=[Hook()])
     await lifespan(app)

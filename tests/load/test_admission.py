@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from ratelimit.load.model.admission import Admission
-from ratelimit.load.model.controller import Allowance, Answer, Bounds, Load
+from ratelimit.load.model.controller import Allowance, AnsweredRequest, Bounds, Load
 from ratelimit.load.model.saturation import FRESH_NS, Report, capped
 from ratelimit.load.model.shedding import ShedPriority
 from tests.load.flights import flight, memory
@@ -27,7 +27,7 @@ class Recorder:
         usual = Bounds(in_flight, unanswered, unanswered, full_from=1_000, patience_ns=patience_ns)
         self._bounds = bounds or usual
         self.places = self._bounds.places or None
-        self.answers: list[Answer] = []
+        self.answers: list[AnsweredRequest] = []
         self.failures = 0
         self.steps: list[int] = []
         self.loads: list[Load] = []
@@ -35,7 +35,7 @@ class Recorder:
     def bounds(self) -> Bounds:
         return self._bounds
 
-    def observe(self, answer: Answer) -> int:
+    def observe(self, answer: AnsweredRequest) -> int:
         self.answers.append(answer)
         return 0
 
@@ -49,7 +49,7 @@ class Recorder:
     def words(self) -> list[float]:
         return [float(len(self.steps))]
 
-    def take_over(self, words: list[float], answers: list[Answer]) -> None:
+    def take_over(self, words: list[float], answers: list[AnsweredRequest]) -> None:
         self.taken = words[0], answers
 
 
@@ -104,7 +104,7 @@ def test_what_is_told_twice_counts_once():
     assert admission.flight.counts(10) == (1, 1)
     admission.finished(other, 10)
     admission.step(5 * SECOND)
-    assert controller.answers == [Answer(5, 7, 1, 1)]
+    assert controller.answers == [AnsweredRequest(5, 7, 1, 1)]
 
 
 def test_clock_that_steps_back_does_not_stop_the_steps():
@@ -164,11 +164,11 @@ def test_workers_see_one_load_and_one_steps_for_all():
     assert first.has_room(5)
     first.step(2 * SECOND)
     second.step(2 * SECOND)
-    assert controllers[0].answers == [Answer(0, 5, 2, 2)]
+    assert controllers[0].answers == [AnsweredRequest(0, 5, 2, 2)]
     assert controllers[0].loads[-1].waiting == [(0, 1)]
     assert len(controllers[0].steps) + len(controllers[1].steps) == 2
     second.step(3 * SECOND)
-    assert controllers[1].taken == (2.0, [Answer(0, 5, 2, 2)])
+    assert controllers[1].taken == (2.0, [AnsweredRequest(0, 5, 2, 2)])
 
 
 def test_busy_workers_leave_the_steps_to_one_of_them():

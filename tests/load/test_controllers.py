@@ -12,7 +12,7 @@ from benchmarks.adaptive.aimd import Aimd
 from benchmarks.adaptive.gradient2 import Gradient2
 from benchmarks.adaptive.vegas import Vegas
 from ratelimit.load.model.admission import Admission
-from ratelimit.load.model.controller import Answer, Controller, Load, Settings
+from ratelimit.load.model.controller import AnsweredRequest, Controller, Load, Settings
 from ratelimit.load.model.first_byte import FirstByte
 from ratelimit.load.model.learned import LearnedTarget
 from tests.load.flights import flight
@@ -30,7 +30,7 @@ each = pytest.mark.parametrize("make", CONTROLLERS.values(), ids=CONTROLLERS)
 instants = st.integers(-(2**62), 2**62)
 counts = st.integers(0, 5_000)
 numbers = st.integers(1, 5_000)
-answers = st.builds(Answer, instants, instants, numbers, numbers, st.integers(0, 255))
+answers = st.builds(AnsweredRequest, instants, instants, numbers, numbers, st.integers(0, 255))
 loads = st.builds(
     Load,
     counts,
@@ -49,7 +49,7 @@ events = st.lists(st.one_of(answers, st.tuples(instants, loads), st.tuples(insta
 def test_allowance_is_bounded_whatever_is_told(make: Make, told: list, running: int):
     controller = make(BOUNDS)
     for event in told:
-        if isinstance(event, Answer):
+        if isinstance(event, AnsweredRequest):
             controller.observe(event)
         elif isinstance(event[1], Load):
             controller.step(*event)
@@ -65,7 +65,7 @@ def steadily(controller: Controller, took_ns: int, seconds: int, queue: int = 20
     seen = []
     for tick in range(seconds * 10):
         now_ns = tick * SECOND // 10
-        controller.observe(Answer(now_ns - took_ns, now_ns, queue, queue))
+        controller.observe(AnsweredRequest(now_ns - took_ns, now_ns, queue, queue))
         controller.step(now_ns, Load(queue, queue, 400, 400, 1, ()))
         seen.append(controller.bounds().at(0).unanswered)
     return seen
@@ -131,7 +131,7 @@ def test_outage_says_nothing_of_what_a_place_costs():
     before = controller.bounds().at(0).unanswered
     back_ns = 15 * SECOND
     for number in range(8):
-        controller.observe(Answer(5 * SECOND + number, back_ns + number, number + 1, number + 1))
+        controller.observe(AnsweredRequest(5 * SECOND + number, back_ns + number, number + 1, number + 1))
         controller.step(back_ns + number, Load(8, 8, 8, 8, 0, ()))
     assert controller.bounds().at(0).unanswered >= before - 1
 
@@ -144,7 +144,7 @@ def test_workers_that_read_the_clock_a_little_earlier_are_no_jump():
         for number in range(1, 40):
             now_ns = number * SECOND // 10
             controller.step(now_ns, Load(30, 20, 30, 20, 9, ()))
-            controller.observe(Answer(now_ns - 2 * SECOND, now_ns - behind_ns, 30, 20))
+            controller.observe(AnsweredRequest(now_ns - 2 * SECOND, now_ns - behind_ns, 30, 20))
         return controller.bounds().at(30).unanswered
 
     assert late(1_000) == pytest.approx(late(0), abs=1)
@@ -172,7 +172,7 @@ def test_no_oscillation_beyond_a_tenth_in_steady_state(calm: int, turned_away: i
         is_calm = tick < calm
         queue = 2 if is_calm else controller.bounds().at(0).unanswered
         for _ in range(2):
-            controller.observe(Answer(now_ns - queue * place_ns, now_ns, queue, queue))
+            controller.observe(AnsweredRequest(now_ns - queue * place_ns, now_ns, queue, queue))
         controller.step(now_ns, Load(queue, queue, queue, queue, 0 if is_calm else turned_away, ()))
         seen.append(queue)
     settled = seen[calm + 300 :]
@@ -184,10 +184,10 @@ def test_fault_86_nothing_is_bounded_before_a_target_is_learned():
     """Hazard: a guess is enforced. It is below what the back end takes alone, so all is late, for good."""
     learning = FirstByte(Settings(first_byte_ns=None))
     for tick in range(9):
-        learning.observe(Answer(tick * SECOND, (tick + 3) * SECOND, 2, 2))
+        learning.observe(AnsweredRequest(tick * SECOND, (tick + 3) * SECOND, 2, 2))
         learning.step((tick + 3) * SECOND, Load(2, 2, 400, 400, 1, ()))
         assert (learning.target_ns, learning.bounds().at(0).unanswered) == (0, 400)
-    learning.observe(Answer(9 * SECOND, 12 * SECOND, 2, 2))
+    learning.observe(AnsweredRequest(9 * SECOND, 12 * SECOND, 2, 2))
     assert learning.target_ns > 3 * SECOND
     assert learning.bounds().at(0).unanswered < 400
 
@@ -199,7 +199,7 @@ def test_target_is_learned_from_short_queues_alone():
     before_ns = learning.target_ns
     for tick in range(1300, 2600):
         now_ns = tick * SECOND // 10
-        learning.observe(Answer(now_ns - 5 * SECOND, now_ns, 200, 200))
+        learning.observe(AnsweredRequest(now_ns - 5 * SECOND, now_ns, 200, 200))
     assert learning.target_ns == pytest.approx(before_ns, rel=0.05)
 
 
@@ -232,7 +232,7 @@ def test_fault_88_limit_grows_no_faster_than_its_evidence():
 @given(words=st.lists(st.floats(), min_size=128, max_size=128), told=events)
 def test_words_of_damaged_memory_keep_the_bounds(make: Make, words: list[float], told: list):
     controller = make(BOUNDS)
-    controller.take_over(words, [event for event in told if isinstance(event, Answer)])
+    controller.take_over(words, [event for event in told if isinstance(event, AnsweredRequest)])
     allowance = controller.bounds().at(5)
     assert BOUNDS.floor <= allowance.in_flight <= BOUNDS.ceiling
     assert 1 <= allowance.unanswered <= BOUNDS.ceiling

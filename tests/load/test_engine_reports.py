@@ -13,7 +13,7 @@ import pytest
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
 from ratelimit.load import reports as engine
-from ratelimit.load.model.engine import Reading, read_metrics
+from ratelimit.load.model.engine import EngineReport, read_metrics
 from ratelimit.load.model.shedding import ShedPriority
 from ratelimit.load.reports import EngineReports, ask
 from ratelimit.worker.upkeep import Upkeep
@@ -42,20 +42,20 @@ TGI = "tgi_batch_current_size 8\ntgi_queue_size 3\n"
 @pytest.mark.parametrize(
     ("page", "reading"),
     [
-        (VLLM, Reading(42, 10, 0.93)),
-        (VLLM.replace("kv_cache_usage_perc", "gpu_cache_usage_perc"), Reading(42, 10, 0.93)),
-        (SGLANG, Reading(7, 2, 0.5)),
-        (LLAMA, Reading(4, 0, 0.0)),
-        (TGI, Reading(8, 3, 0.0)),
+        (VLLM, EngineReport(42, 10, 0.93)),
+        (VLLM.replace("kv_cache_usage_perc", "gpu_cache_usage_perc"), EngineReport(42, 10, 0.93)),
+        (SGLANG, EngineReport(7, 2, 0.5)),
+        (LLAMA, EngineReport(4, 0, 0.0)),
+        (TGI, EngineReport(8, 3, 0.0)),
         ("", None),
         ("<html>vllm:num_requests_running</html>", None),
         (VLLM.replace("num_requests_waiting", "other"), None),
-        (VLLM + "vllm:num_requests_running NaN\nvllm:num_requests_waiting -5\n", Reading(42, 10, 0.93)),
+        (VLLM + "vllm:num_requests_running NaN\nvllm:num_requests_waiting -5\n", EngineReport(42, 10, 0.93)),
         (VLLM + "vllm:num_requests_running 1e300\n", None),
-        (VLLM + "vllm:num_requests_running\nvllm:num_requests_running{\n", Reading(42, 10, 0.93)),
+        (VLLM + "vllm:num_requests_running\nvllm:num_requests_running{\n", EngineReport(42, 10, 0.93)),
     ],
 )  # fmt: skip
-def test_pages_of_several_engines_are_read(page: str, reading: Reading | None):
+def test_pages_of_several_engines_are_read(page: str, reading: EngineReport | None):
     assert read_metrics(page) == reading
 
 
@@ -217,7 +217,7 @@ def test_page_that_trickles_does_not_keep_a_worker_from_ending(
 
 def test_all_of_several_engines_have_to_answer(served: Engine):
     """Hazard: one of two replicas is silent, and what the other has looks like all that there is."""
-    assert ask([served.address, served.address]) == Reading(84, 20, 0.93)
+    assert ask([served.address, served.address]) == EngineReport(84, 20, 0.93)
     assert ask([served.address, "http://127.0.0.1:9/metrics"]) is None
 
 

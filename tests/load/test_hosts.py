@@ -11,7 +11,16 @@ from ratelimit.load.link import HostLink
 from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Settings
 from ratelimit.load.model.first_byte import FirstByte
-from ratelimit.load.model.hosts import Elsewhere, Found, Holding, Told, leader_of, lease, live, period_ns
+from ratelimit.load.model.hosts import (
+    Elsewhere,
+    Holding,
+    HostMessage,
+    ServerReply,
+    leader_of,
+    lease,
+    live,
+    period_ns,
+)
 from tests.load.flights import SECOND, flight
 
 COUNT = st.integers(0, 300)
@@ -70,19 +79,19 @@ def test_parts_go_by_demand():
 
 
 def test_the_host_that_steers_for_longest_steers_and_one_that_comes_follows():
-    assert leader_of({"b": Told(), "a": Told()}) == "a"
-    assert leader_of({"b": Told(steers_ms=5), "a": Told()}) == "b"
-    assert leader_of({"b": Told(steers_ms=5), "a": Told(steers_ms=9)}) == "b"
+    assert leader_of({"b": HostMessage(), "a": HostMessage()}) == "a"
+    assert leader_of({"b": HostMessage(steers_ms=5), "a": HostMessage()}) == "b"
+    assert leader_of({"b": HostMessage(steers_ms=5), "a": HostMessage(steers_ms=9)}) == "b"
 
 
 def test_a_host_that_gets_no_requests_any_more_does_not_steer():
     """Hazard: a balancer drains the host that steers, and the limit of all stands still."""
-    assert leader_of({"a": Told(steers_ms=5), "b": Told(demand=3.0)}) == "b"
-    assert leader_of({"a": Told(steers_ms=5, demand=0.1), "b": Told(demand=0.1)}) == "a"
+    assert leader_of({"a": HostMessage(steers_ms=5), "b": HostMessage(demand=3.0)}) == "b"
+    assert leader_of({"a": HostMessage(steers_ms=5, demand=0.1), "b": HostMessage(demand=0.1)}) == "a"
 
 
 def test_a_host_that_is_silent_for_a_second_has_no_part():
-    told = {"a": (1_000, Told()), "b": (2_001, Told())}
+    told = {"a": (1_000, HostMessage()), "b": (2_001, HostMessage())}
     assert list(live(told, 2_001)) == ["b"]
     assert list(live(told, 2_000)) == ["a", "b"]
 
@@ -111,7 +120,7 @@ class _Host:
 
 
 def _exchange(
-    hosts: list[_Host], now_ns: int, server: dict[str, tuple[int, Told, Holding]] | None = None
+    hosts: list[_Host], now_ns: int, server: dict[str, tuple[int, HostMessage, Holding]] | None = None
 ) -> None:
     """Let each host speak once, one after the other."""
     server = {} if server is None else server
@@ -124,10 +133,10 @@ def _exchange(
         held = Holding(max(leased, told.unanswered), told.wanted, told.demand)
         server[host.link.name] = now_ns // 10**6, told, held
         said = {name: (at, one) for name, (at, one, _) in server.items()}
-        host.link.hear(Found(now_ns // 10**6, leased, share, said), now_ns)
+        host.link.hear(ServerReply(now_ns // 10**6, leased, share, said), now_ns)
 
 
-def _several(count: int, **settings: int) -> tuple[list[_Host], dict[str, tuple[int, Told, Holding]]]:
+def _several(count: int, **settings: int) -> tuple[list[_Host], dict[str, tuple[int, HostMessage, Holding]]]:
     hosts, server = [_Host(f"host-{at:02}", **settings) for at in range(count)], {}
     for _ in range(2):
         _exchange(hosts, NOW, server)
@@ -228,10 +237,10 @@ def test_a_host_that_steers_and_dies_is_followed_by_one_that_knows_what_it_knew(
 def test_numbers_of_a_strange_host_are_bounded():
     """Hazard: a message of a damaged host."""
     (host,), _ = _several(1)
-    told = Told(
+    told = HostMessage(
         in_flight=-5, unanswered=10**12, wanted=-1, demand=float("nan"), samples=((0, 0, 0, 0, False),) * 99
     )
-    host.link.hear(Found(NOW // 10**6, 0, 0.5, {"other": (NOW // 10**6, told)}), NOW)
+    host.link.hear(ServerReply(NOW // 10**6, 0, 0.5, {"other": (NOW // 10**6, told)}), NOW)
     assert host.flight.together(NOW)[1] <= 1 << 24
     assert not host.flight.has_room(NOW) or host.flight.counts(NOW)[0] < 1
 
@@ -239,7 +248,9 @@ def test_numbers_of_a_strange_host_are_bounded():
 def _counted(*messages: tuple[int, str, int]) -> list[int]:
     """Return how many entries were counted at each message: when in ms, of which host, and its count then."""
     elsewhere = Elsewhere()
-    return [elsewhere.more({name: (0, Told(entered=entered))}, at_ms) for at_ms, name, entered in messages]
+    return [
+        elsewhere.more({name: (0, HostMessage(entered=entered))}, at_ms) for at_ms, name, entered in messages
+    ]
 
 
 def test_hosts_know_how_many_all_of_them_let_through():
@@ -297,7 +308,7 @@ def test_a_server_whose_clock_steps_back_is_believed_after_a_second():
 def test_a_host_that_lies_counts_for_a_bounded_number(entered: int, times: int):
     host = _Host("host")
     for number in range(times):
-        told = Told(number, entered=(number + 1) * entered)
-        found = Found(NOW // 10**6, 1, 0.5, {"liar": (NOW // 10**6, told)})
+        told = HostMessage(number, entered=(number + 1) * entered)
+        found = ServerReply(NOW // 10**6, 1, 0.5, {"liar": (NOW // 10**6, told)})
         host.link.hear(found, NOW)
     assert 0 <= host.flight.entries(NOW)[2] <= (times - 1) << 20

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ratelimit import Policy, PolicyError
-from ratelimit.usage.report import Reading, Usage
+from ratelimit.usage.report import Usage, UsageReading
 from ratelimit.usage.tables import LONGEST_KEY
 from tests.usage.tables import read_by
 
@@ -69,7 +69,7 @@ def test_form_that_is_built_in_keeps_its_name() -> None:
 
 def test_five_lines_read_a_provider_that_none_knew() -> None:
     answer = json.dumps({"reply": "four", "meta": {"in": 90, "cached": 40, "out": 12, "thoughts": 8}})
-    assert read_by(HEAD + ACME, answer.encode()) == Reading("exact", Usage(50, 0, 40, 20), True)
+    assert read_by(HEAD + ACME, answer.encode()) == UsageReading("exact", Usage(50, 0, 40, 20), True)
 
 
 def test_numbers_have_factors_and_are_rounded_up() -> None:
@@ -79,13 +79,13 @@ def test_numbers_have_factors_and_are_rounded_up() -> None:
     input_tokens = "n[].in"
     """
     answer = b'{"meta":{"characters":9,"seconds":1.5},"n":[{"in":3},{"in":4}]}'
-    assert read_by(HEAD + table, answer) == Reading("exact", Usage(7, 0, 0, 3 + 75), True)
+    assert read_by(HEAD + table, answer) == UsageReading("exact", Usage(7, 0, 0, 3 + 75), True)
 
 
 def test_units_of_auto_are_not_read_beside_a_table() -> None:
     """Else a number that stands there by two names would count twice, or by the wrong one."""
     answer = b'{"meta":{"out":20,"in":7},"usage":{"prompt_tokens":1000,"completion_tokens":5000}}'
-    assert read_by(HEAD + ACME, answer) == Reading("exact", Usage(7, 0, 0, 20), True)
+    assert read_by(HEAD + ACME, answer) == UsageReading("exact", Usage(7, 0, 0, 20), True)
 
 
 def test_text_of_a_stream_counts_until_its_usage_comes() -> None:
@@ -93,4 +93,6 @@ def test_text_of_a_stream_counts_until_its_usage_comes() -> None:
     chunk = b'data: {"piece":"' + b"w" * 70 + b'"}\n\n'
     assert read_by(HEAD + table, chunk, b"text/event-stream", is_complete=False).usage.output == 20
     ended = chunk + b'data: {"meta":{"in":7,"out":18}}\n\n'
-    assert read_by(HEAD + table, ended, b"text/event-stream") == Reading("exact", Usage(7, 0, 0, 18), True)
+    assert read_by(HEAD + table, ended, b"text/event-stream") == UsageReading(
+        "exact", Usage(7, 0, 0, 18), True
+    )

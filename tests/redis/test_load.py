@@ -11,7 +11,7 @@ import pytest
 from ratelimit import Limiter
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.errors import StoreError
-from ratelimit.load.model.hosts import Holding, Steered, Told, lease
+from ratelimit.load.model.hosts import Holding, HostMessage, Steered, lease
 from ratelimit.load.server import ServerLoad
 from tests.support.redis.patience import until
 from tests.support.redis.server import Server
@@ -57,7 +57,7 @@ def test_server_leases_as_the_model_does(link: Callable[[], ServerLoad]) -> None
         demand, waiting = round(random.random() * 50, 3), random.randrange(40)
         others = [one for other, one in holds.items() if other != name]
         found = server.exchange(
-            "default", name, Told(unanswered=unanswered, wanted=wanted, demand=demand), waiting
+            "default", name, HostMessage(unanswered=unanswered, wanted=wanted, demand=demand), waiting
         )
         leased, share = lease(others, unanswered, wanted, demand, waiting)
         assert (found.lease, found.share) == (leased, pytest.approx(share))
@@ -66,7 +66,7 @@ def test_server_leases_as_the_model_does(link: Callable[[], ServerLoad]) -> None
 
 
 def test_message_comes_to_the_others_as_it_was_said(link: Callable[[], ServerLoad]) -> None:
-    told = Told(
+    told = HostMessage(
         3,
         9,
         4,
@@ -81,21 +81,21 @@ def test_message_comes_to_the_others_as_it_was_said(link: Callable[[], ServerLoa
     )
     one, other = link(), link()
     one.exchange("default", "one", told, 20)
-    assert other.exchange("default", "other", Told(), 20).hosts["one"][1] == told
-    assert not other.exchange("embeddings", "other", Told(), 20).hosts  # another back end
+    assert other.exchange("default", "other", HostMessage(), 20).hosts["one"][1] == told
+    assert not other.exchange("embeddings", "other", HostMessage(), 20).hosts  # another back end
     one.leave("default", "one")
-    assert not other.exchange("default", "other", Told(), 20).hosts
+    assert not other.exchange("default", "other", HostMessage(), 20).hosts
 
 
 def test_message_that_is_not_ours_is_left_out(server: Server, link: Callable[[], ServerLoad]) -> None:
     """Hazard: another release, or a damaged field."""
     mine = link()
-    mine.exchange("default", "mine", Told(), 20)
+    mine.exchange("default", "mine", HostMessage(), 20)
     (key,) = server.client.keys("*load:default*")
     now_ms = int(server.client.hget(key, "mine").split()[0])
     for name, said in (("a", b"%d 1 0 1 {" % now_ms), ("b", b"rubbish"), ("c", b"%d 1 0 x {}" % now_ms)):
         server.client.hset(key, name, said)
-    assert not mine.exchange("default", "mine", Told(), 20).hosts
+    assert not mine.exchange("default", "mine", HostMessage(), 20).hosts
     assert 0 < server.client.pttl(key) <= 10_000
 
 
@@ -164,6 +164,6 @@ def test_exchange_with_a_server_that_is_away_says_so(server: Server, link: Calla
     server.kill()
     try:
         with pytest.raises(StoreError):
-            mine.exchange("default", "mine", Told(), 20)
+            mine.exchange("default", "mine", HostMessage(), 20)
     finally:
         server.start()

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ratelimit.reference.decision import class_of
-from ratelimit.reference.reading import Asked, ceiling_division
+from ratelimit.reference.reading import RuleQuestion, ceiling_division
 from ratelimit.reference.window import FixedWindow
 from tests.support.rule import RuleSpec
 
@@ -46,7 +46,7 @@ def start_of(spec: RuleSpec, at_ns: int, key: int = 1) -> int:
     """Return the beginning of the window around an instant; `key` is that of the laws by default."""
     kind = class_of(spec.algorithm)
     if issubclass(kind, FixedWindow):
-        return kind.of(spec, Asked((key,))).start(at_ns)
+        return kind.of(spec, RuleQuestion((key,))).start(at_ns)
     return at_ns // spec.period_ns * spec.period_ns
 
 

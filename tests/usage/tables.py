@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from ratelimit import Policy
-from ratelimit.usage.report import Reading, reader_of, reading_of
+from ratelimit.usage.report import UsageReading, reader_of, reading_of
 from tests.usage.answers import JSON
 
 
-def read_by(policy: str, body: bytes, content_type: bytes = JSON, *, is_complete: bool = True) -> Reading:
+def read_by(
+    policy: str, body: bytes, content_type: bytes = JSON, *, is_complete: bool = True
+) -> UsageReading:
     """Return what an answer used, by a policy's table."""
     spec = Policy.from_toml(policy).compiled.rules[0].metering
     assert spec is not None

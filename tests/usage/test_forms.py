@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from ratelimit.usage.reader import Reader
-from ratelimit.usage.report import Reading, message_reader, reader_of, reading_of
+from ratelimit.usage.report import UsageReading, message_reader, reader_of, reading_of
 from ratelimit.usage.shapes import headers_of, scaled
 from tests.usage.forms import FORMS, LATER, Form
 from tests.usage.further_forms import FURTHER
@@ -27,7 +27,7 @@ def reader_for(form: Form) -> Reader:
     return reader
 
 
-def read(form: Form, *cuts: int) -> Reading:
+def read(form: Form, *cuts: int) -> UsageReading:
     """Return what a form is read as, cut at some places."""
     reader = reader_for(form)
     if isinstance(form.body, tuple):

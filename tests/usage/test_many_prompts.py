@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ratelimit.usage.report import Reading, Usage, reader_of, reading_of
+from ratelimit.usage.report import Usage, UsageReading, reader_of, reading_of
 from tests.usage.answers import JSON, whole
 from tests.usage.forms import said
 
@@ -31,7 +31,7 @@ def answer(texts: list[str], usage: Any, **more: Any) -> bytes:
     )
 
 
-def read(body: bytes, **asked: int) -> Reading:
+def read(body: bytes, **asked: int) -> UsageReading:
     reader = reader_of("auto", JSON)
     assert reader is not None
     reader.expect(**asked)
@@ -75,7 +75,7 @@ def test_usage_of_all_prompts_is_exact(language: str, prompts: int) -> None:
     text, tokens = WORDS[language]
     body = answer([text * 4] * prompts, said(prompts * tokens, prompts * tokens * 4))
     reading = read(body, choices=1, prompts=prompts, output=1000, input=prompts * len(text.encode()) + 60)
-    assert reading == Reading("exact", Usage(prompts * tokens, 0, 0, prompts * tokens * 4), True)
+    assert reading == UsageReading("exact", Usage(prompts * tokens, 0, 0, prompts * tokens * 4), True)
 
 
 def test_results_that_each_have_counters_add_up() -> None:
@@ -95,7 +95,7 @@ def test_results_that_each_have_counters_add_up() -> None:
     ]
     reading = read(whole(results), choices=1, prompts=16, output=1000, input=999)
     inputs, cached = sum(range(5, 21)), sum(range(16))
-    assert reading == Reading("exact", Usage(inputs - cached, 0, cached, sum(range(20, 36))), True)
+    assert reading == UsageReading("exact", Usage(inputs - cached, 0, cached, sum(range(20, 36))), True)
 
 
 def cut(text: str, lengths: int, stops: int, usage: Any, *, stops_first: bool = False) -> bytes:

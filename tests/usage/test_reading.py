@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from ratelimit.usage.reader import Reader
 from ratelimit.usage.report import (
     UNKNOWN,
-    Reading,
     Usage,
+    UsageReading,
     message_reader,
     reader_of,
     reading_of,
@@ -50,7 +50,7 @@ OUTPUT = FIELDS.index("output")
 each_answer = pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.name)
 
 
-def fed(reader: Reader | None, *pieces: bytes, is_complete: bool = True) -> Reading:
+def fed(reader: Reader | None, *pieces: bytes, is_complete: bool = True) -> UsageReading:
     assert reader is not None
     for piece in pieces:
         reader.feed(piece)
@@ -63,7 +63,7 @@ NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
 def read(
     body: bytes, content_type: bytes = EVENTS, shape: Any = "auto", *, is_complete: bool = True
-) -> Reading:
+) -> UsageReading:
     return fed(reader_of(shape, content_type), body, is_complete=is_complete)
 
 
@@ -72,13 +72,13 @@ def read(
 def test_split_anywhere(answer: Answer, is_auto: bool) -> None:
     """In two at every byte, and in single bytes. A form told from the first byte may be the model's words."""
     shape = "auto" if is_auto else answer.shape
-    expected = Reading("exact", answer.usage, True)
+    expected = UsageReading("exact", answer.usage, True)
     body = answer.body
     for at in range(len(body) + 1):
         assert fed(reader_of(shape, answer.content_type), body[:at], body[at:]) == expected, at
     singles = [bytes([byte]) for byte in body]
     assert fed(reader_of(shape, answer.content_type), *singles) == expected
-    assert fed(reader_of(shape), body) == Reading("at_least", answer.usage, True)
+    assert fed(reader_of(shape), body) == UsageReading("at_least", answer.usage, True)
 
 
 @each_answer
@@ -97,7 +97,7 @@ def test_every_prefix_is_at_least_what_was_seen_and_never_more_than_exact(answer
 def test_split_many_times(answer: Answer, cuts: list[int]) -> None:
     at = [0, *sorted(cut % (len(answer.body) + 1) for cut in cuts), len(answer.body)]
     pieces = [answer.body[start:end] for start, end in pairwise(at)]
-    assert fed(reader_of("auto", answer.content_type), *pieces) == Reading("exact", answer.usage, True)
+    assert fed(reader_of("auto", answer.content_type), *pieces) == UsageReading("exact", answer.usage, True)
 
 
 @settings(max_examples=150, deadline=None)
@@ -153,7 +153,7 @@ def test_usage_in_the_answers_text_is_not_read() -> None:
         {"metadata": {"usage": {"completion_tokens": 2}}, "choices": []},
     ]
     reading = read(b"".join(event(one) for one in documents))
-    assert reading == Reading("at_least", Usage(output=2 * len(inside) * 2 // 7))
+    assert reading == UsageReading("at_least", Usage(output=2 * len(inside) * 2 // 7))
 
 
 def test_null_and_lower_later_numbers() -> None:
@@ -242,7 +242,7 @@ def test_what_is_no_number_beside_one_is_never_exact(prompt: str, way: str) -> N
 def test_gzip_counts_bytes() -> None:
     """What cannot be read, as gzip, is charged at least by its bytes."""
     reading = fed(reader_of("openai", EVENTS, is_encoded=True), b"\x1f\x8b" + bytes(700))
-    assert reading == Reading("at_least", Usage(output=702 * 2 // 7))
+    assert reading == UsageReading("at_least", Usage(output=702 * 2 // 7))
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
@@ -285,7 +285,7 @@ def test_malformed_strings_end_a_document(bad: bytes) -> None:
 def test_no_usage_is_counted_by_its_text() -> None:
     text = "word " * 70
     reading = read(chat(text, None, asked=False))
-    assert reading == Reading("at_least", Usage(output=len(text) * 2 // 7))
+    assert reading == UsageReading("at_least", Usage(output=len(text) * 2 // 7))
 
 
 def test_text_is_counted_in_utf_8_however_it_is_written() -> None:
@@ -325,7 +325,9 @@ def test_early_number_of_a_message_is_not_its_last() -> None:
 
 def test_hang_up_after_the_usage_is_exact() -> None:
     body = chat("word", CHAT_USAGE)
-    assert read(body[: body.index(b"data: [DONE]")], is_complete=False) == Reading("exact", INCLUDED, True)
+    assert read(body[: body.index(b"data: [DONE]")], is_complete=False) == UsageReading(
+        "exact", INCLUDED, True
+    )
 
 
 def test_usage_so_far_is_at_least() -> None:
@@ -334,14 +336,14 @@ def test_usage_so_far_is_at_least() -> None:
         "choices": [{"delta": {"content": "a"}, "finish_reason": None}],
         "usage": {"prompt_tokens": 5, "completion_tokens": 9},
     }
-    assert read(event(chunk), is_complete=False) == Reading("at_least", Usage(5, 0, 0, 9), True)
+    assert read(event(chunk), is_complete=False) == UsageReading("at_least", Usage(5, 0, 0, 9), True)
 
 
 def test_event_of_100_kb_with_usage_at_its_end() -> None:
     text = "word " * 20
     body = events(responses(text, RESPONSES_USAGE, repeats=5000))
     assert len(body) > 500_000
-    assert read(body) == Reading("exact", NO_WRITES, True)
+    assert read(body) == UsageReading("exact", NO_WRITES, True)
 
 
 def test_damaged_message_of_an_event_stream() -> None:
@@ -376,11 +378,11 @@ def test_realtime_adds_up_its_responses() -> None:
     for one in (said, done, {"type": "session.updated"}, done):
         reader.message(json.dumps(one))
     usage_of_both = Usage(120, 0, 80, 40, audio_input=80, audio_output=30)
-    assert reading_of(reader, is_complete=False) == Reading("exact", usage_of_both, True)
+    assert reading_of(reader, is_complete=False) == UsageReading("exact", usage_of_both, True)
     reader.message(json.dumps(said).encode())
     reader.message(b"\x00\x01 audio")
     assert seen_output(reader) == 40 + 20
-    assert reading_of(reader, is_complete=True) == Reading(
+    assert reading_of(reader, is_complete=True) == UsageReading(
         "at_least", Usage(120, 0, 80, 60, audio_input=80, audio_output=30), True
     )
 

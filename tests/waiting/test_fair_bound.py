@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from ratelimit.waiting.model.fair_bound import FairBound, Held
+from ratelimit.waiting.model.fair_bound import FairBound, HeldItem
 
 
 class Lost(list[str]):
@@ -17,7 +17,7 @@ class Lost(list[str]):
         return lambda: self.append(name)
 
 
-def hold(bound: FairBound, lost: Lost, name: str, *path: str, units: int = 1) -> Held:
+def hold(bound: FairBound, lost: Lost, name: str, *path: str, units: int = 1) -> HeldItem:
     return bound.hold(path, lambda: lost.append(name), units)
 
 
@@ -103,7 +103,7 @@ def test_what_is_held_is_counted_and_forgotten_in_any_order(seed: int) -> None:
     """Against the plain rule: the largest network's largest client has at least as much as any that stays."""
     random = Random(seed)
     bound = FairBound(50)
-    items: dict[int, tuple[Held, tuple[str, str]]] = {}
+    items: dict[int, tuple[HeldItem, tuple[str, str]]] = {}
     for number in range(3000):
         if items and random.random() < 0.4:
             items.pop(random.choice(list(items)))[0].end()

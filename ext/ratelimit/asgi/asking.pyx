@@ -12,7 +12,7 @@ from libc.stdint cimport uint64_t
 from ratelimit.asgi.exchange cimport Exchange
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
 from ratelimit.decision cimport Decision
-from ratelimit.deciding.compiled cimport BY_LIMITS, BY_ROUTE, BY_ROUTE_FIRST, CompiledDecider, Decided
+from ratelimit.deciding.compiled cimport BY_LIMITS, BY_ROUTE, BY_ROUTE_FIRST, CompiledDecider, CompiledDecision
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport Matched
 
@@ -70,7 +70,7 @@ cdef class Question:
         cdef PyObject *found
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused = 0
-        cdef Decided decided
+        cdef CompiledDecision decided
         cdef Exchange made
         cdef object peer = None, state = NO_STATE, now_ns = self.instants.now()
         cdef int asker = BY_ROUTE_FIRST if outer.outcome is None and outer.asked is None else BY_ROUTE
@@ -95,7 +95,7 @@ cdef class Question:
         return made
 
 
-cdef Exchange exchange_of(Exchange outer, Decided decided, object now_ns):
+cdef Exchange exchange_of(Exchange outer, CompiledDecision decided, object now_ns):
     """Return the exchange of what a route asked for, as the middleware's own says of its door and fields."""
     cdef Exchange made = Exchange.__new__(Exchange)
     made.door, made.writer = outer.door, outer.writer

@@ -23,7 +23,7 @@ from ratelimit.core.sharing.inflight cimport InFlight
 from ratelimit.core.sharing.share_cells cimport over_share
 from ratelimit.decision cimport Decision
 from ratelimit.deciding.compiled cimport (
-    BY_ALLOW_LIST, BY_LIMITS, FROM_GATE, UNLIMITED, Asking, CompiledDecider, Decided, PlanParts,
+    BY_ALLOW_LIST, BY_LIMITS, FROM_GATE, UNLIMITED, Asking, CompiledDecider, CompiledDecision, PlanParts,
 )
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport ClassFacts, Matched
@@ -162,7 +162,7 @@ cdef class Gate:
         cdef LoadParts load = None
         cdef Asking asking
         cdef CompiledDecider decider = self.decider
-        cdef Decided decided
+        cdef CompiledDecision decided
         cdef Metered metered
         cdef Sending sending
         cdef bint is_unlimited = False
@@ -243,7 +243,7 @@ cdef class Gate:
         return load
 
     cdef Sending sending(
-        self, dict scope, Decided decided, bint cross_origin, object send, object now_ns, LoadParts load, int rank,
+        self, dict scope, CompiledDecision decided, bint cross_origin, object send, object now_ns, LoadParts load, int rank,
         Asking asking=None,
     ):
         """Return the `send` of a decided request, and leave its exchange in the scope; not yet if a server is asked."""
@@ -281,7 +281,7 @@ cdef class Gate:
 
     def conclude(self, dict scope not None, Sending sending not None, /):
         cdef Asking asking = sending.asking
-        cdef Decided decided
+        cdef CompiledDecision decided
         if asking is None or asking.outcome is None:
             raise ValueError("no server was asked for this request")
         decided = asking.decided
@@ -293,7 +293,7 @@ cdef class Gate:
         self.open(sending, decided)
         sending.asking = None
 
-    cdef int open(self, Sending sending, Decided decided) except -1:
+    cdef int open(self, Sending sending, CompiledDecision decided) except -1:
         """Say of a request that limits decided whether it is plain, and what its response tells."""
         cdef Exchange exchange = sending.exchange
         cdef PlanParts part = decided.part
@@ -366,7 +366,7 @@ cdef class Metered:
         cdef Declared declared = NOTHING_DECLARED
         cdef LoadParts load = None
         cdef PlanParts part
-        cdef Decided decided
+        cdef CompiledDecision decided
         cdef Places places = None
         cdef bint is_unlimited = False
         cdef int promise

@@ -7,7 +7,7 @@ cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
-from ratelimit.deciding.compiled cimport BY_ROW, CompiledDecider, Decided
+from ratelimit.deciding.compiled cimport BY_ROW, CompiledDecider, CompiledDecision
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport Matched
 
@@ -58,7 +58,7 @@ cdef class LimitedSocket:
         self.runs_out = bound.until_ns is not None
 
     cpdef object passes(self, message):
-        cdef Decided decided
+        cdef CompiledDecision decided
         cdef object now_ns
         if message["type"] != "websocket.receive":
             return True

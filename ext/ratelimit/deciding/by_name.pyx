@@ -16,7 +16,7 @@ from ratelimit.core.request.grammar cimport LONGEST_FORM, text_form
 from ratelimit.core.request.identities cimport IdentityReader
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, Scanner, listed
 from ratelimit.decision cimport Decision
-from ratelimit.deciding.compiled cimport BY_LIMITS, BY_NAME, CompiledDecider, Decided
+from ratelimit.deciding.compiled cimport BY_LIMITS, BY_NAME, CompiledDecider, CompiledDecision
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport Matched
 
@@ -89,7 +89,7 @@ cdef class NamedGate:
         cdef Matched matched
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused = 0
-        cdef Decided decided
+        cdef CompiledDecision decided
         cdef Decision made
         found = PyDict_GetItemWithError(self.requests, method)
         if found != NULL:

@@ -70,7 +70,7 @@ cdef class TierParts:
 
 
 # What was decided of one request. Also what a decision by names asks for more.
-cdef class Decided:
+cdef class CompiledDecision:
     cdef readonly object plan
     cdef readonly object outcome        # None: limits had no say
     cdef PlanParts part
@@ -94,7 +94,7 @@ cdef class Decided:
 cdef class Asking:
     cdef uint64_t ids[MOST_POSITIONS]
     cdef int size
-    cdef Decided decided
+    cdef CompiledDecision decided
     cdef readonly object now_ns
     cdef readonly Outcome outcome   # None: it was not asked yet
     cdef readonly object reply
@@ -127,7 +127,7 @@ cdef class CompiledDecider:
         self, object headers, object peer, object state, Matched matched, uint64_t *ids, uint64_t *refused
     ) except -1
     cdef int read_row(self, object row, uint64_t *ids, uint64_t *refused) except -1
-    cdef Decided decide(
+    cdef CompiledDecision decide(
         self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, int asker,
         const uint64_t *found=*, const uint64_t *by_unit=*, int units=*,
     )
@@ -135,8 +135,8 @@ cdef class CompiledDecider:
     cdef PlanParts matched_part(self, Matched matched, uint64_t *ids, bint *is_unlimited)
     cdef PlanParts other_way(self, PlanParts part, Outcome outcome)
     cdef bint passes_early(self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns) except -1
-    cdef int conclude(self, Decided decided, object outcome, uint64_t *ids, object now_ns, int asker) except -1
-    cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns, int asker)
+    cdef int conclude(self, CompiledDecision decided, object outcome, uint64_t *ids, object now_ns, int asker) except -1
+    cdef CompiledDecision without_limits(self, int reason, uint64_t *ids, object now_ns, int asker)
     cdef bint is_stopped(self, const uint64_t *ids, uint64_t payer, uint8_t verdict, uint64_t now_ns) noexcept
     cdef bint has_room(self, PlanParts part, uint64_t *ids, uint64_t *taken, object now_ns) except -1
     cdef PlanParts part_of(self, object plan)

@@ -25,7 +25,7 @@ from ratelimit.core.request.scanner cimport MOST_POSITIONS, listed
 from ratelimit.deciding.guard cimport Guard
 from ratelimit.deciding.matched cimport Matched
 
-from ratelimit.deciding.charge import Asked, Charge, InFlight
+from ratelimit.deciding.charge import DecidedRow, Charge, InFlight
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
 
@@ -113,7 +113,7 @@ cdef class TierParts:
 @cython.final
 @cython.auto_pickle(False)
 @cython.freelist(16)
-cdef class Decided:
+cdef class CompiledDecision:
     cdef object charge(self):
         if self.made is None:
             self.made = Charge(self.plan, self.outcome, self.clock, self.asked, None, self.flight)
@@ -125,7 +125,7 @@ cdef class Decided:
 
     @property
     def asked(self):
-        return Asked(self.watch if self.row else None, self.row, self.now_ns)
+        return DecidedRow(self.watch if self.row else None, self.row, self.now_ns)
 
     @property
     def binding(self):
@@ -241,7 +241,7 @@ cdef class CompiledDecider:
                 refused[0] |= <uint64_t>1 << at
         return 0
 
-    cdef Decided decide(
+    cdef CompiledDecision decide(
         self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, int asker,
         const uint64_t *found=NULL, const uint64_t *by_unit=NULL, int units=0,
     ):
@@ -258,7 +258,7 @@ cdef class CompiledDecider:
         """
         cdef object plan, outcome
         cdef PlanParts part, other
-        cdef Decided decided
+        cdef CompiledDecision decided
         cdef uint64_t amounts[MOST_RULES]
         cdef uint64_t *taken
         cdef uint64_t principal = 0, payer = 0
@@ -293,7 +293,7 @@ cdef class CompiledDecider:
             payer = ids[self.payer_at]
         if PyTuple_GET_SIZE(self.guards) and self.is_stopped(ids, payer, verdict, now_ns):
             return None
-        decided = Decided.__new__(Decided)
+        decided = CompiledDecision.__new__(CompiledDecision)
         decided.plan, decided.part, decided.reason = plan, part, BY_LIMITS
         decided.actor, decided.verdict = actor, verdict
         decided.principal, decided.payer = principal, payer
@@ -372,7 +372,7 @@ cdef class CompiledDecider:
                 decided.row = listed(ids, 0, self.size)
         return decided
 
-    cdef int conclude(self, Decided decided, object outcome, uint64_t *ids, object now_ns, int asker) except -1:
+    cdef int conclude(self, CompiledDecision decided, object outcome, uint64_t *ids, object now_ns, int asker) except -1:
         """Take what limits said: it is counted, and who looks on is told."""
         cdef int at
         decided.outcome = outcome
@@ -401,7 +401,7 @@ cdef class CompiledDecider:
     def decide_row(self, Matched matched not None, list row not None, now_ns, costs=None, int asker=BY_ROW, /):
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused
-        cdef Decided decided
+        cdef CompiledDecision decided
         self.read_row(row, ids, &refused)
         decided = self.decide(matched, ids, refused, now_ns, costs, asker)
         if decided is None:
@@ -417,9 +417,9 @@ cdef class CompiledDecider:
             row[at] = -1 if ids[at] == ABSENT_HASH else ids[at]
         return 0
 
-    cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns, int asker):
+    cdef CompiledDecision without_limits(self, int reason, uint64_t *ids, object now_ns, int asker):
         """Count and return what was decided without a limit."""
-        cdef Decided decided = Decided.__new__(Decided)
+        cdef CompiledDecision decided = CompiledDecision.__new__(CompiledDecision)
         decided.reason, decided.allowed = reason, reason == UNLIMITED or reason == BY_ALLOW_LIST
         if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
             decided.payer = ids[self.payer_at]

@@ -12,7 +12,7 @@ from ratelimit.core.clusters.sighting cimport PLACES
 from ratelimit.core.decision.engine cimport Outcome
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, listed
-from ratelimit.deciding.compiled cimport BY_LIMITS, BY_ROW, CompiledDecider, Decided, PlanParts
+from ratelimit.deciding.compiled cimport BY_LIMITS, BY_ROW, CompiledDecider, CompiledDecision, PlanParts
 from ratelimit.deciding.matched cimport Matched
 
 from ratelimit.core.replay.columns import put_row
@@ -34,7 +34,7 @@ def decide_batch(
     cdef Py_ssize_t i, ahead, size = PyList_GET_SIZE(times_ns)
     cdef int j, width = decider.size, units = <int>PyList_GET_SIZE(taken) + 1
     cdef list refused = [], unnamed = [], would = [], row
-    cdef Decided decided
+    cdef CompiledDecision decided
     cdef Matched coming
     cdef object now_ns
     cdef AtOnce watch = decider.watch if type(decider.watch) is AtOnce else None

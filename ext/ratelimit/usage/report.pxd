@@ -12,7 +12,7 @@ cdef class Usage:
     cdef Used used
 
 
-cdef class Reading:
+cdef class UsageReading:
     cdef readonly str certainty
     cdef readonly Usage usage
     cdef readonly bint has_input

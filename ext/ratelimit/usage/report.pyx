@@ -123,7 +123,7 @@ cdef class Usage:
 
 @cython.final
 @cython.auto_pickle(False)
-cdef class Reading:
+cdef class UsageReading:
     """The amount used, and its certainty: see the stub."""
 
     def __init__(self, str certainty not None, Usage usage not None, bint has_input=False):
@@ -132,7 +132,7 @@ cdef class Reading:
         self.certainty, self.usage, self.has_input = certainty, usage, has_input
 
     def __eq__(self, other):
-        if type(other) is not Reading:
+        if type(other) is not UsageReading:
             return NotImplemented
         return (self.certainty, self.usage, self.has_input) == (other.certainty, other.usage, other.has_input)
 
@@ -140,13 +140,13 @@ cdef class Reading:
         return hash((self.certainty, self.usage, self.has_input))
 
     def __repr__(self):
-        return f"Reading({self.certainty!r}, {self.usage!r}, {self.has_input})"
+        return f"UsageReading({self.certainty!r}, {self.usage!r}, {self.has_input})"
 
     def __reduce__(self):
-        return Reading, (self.certainty, self.usage, self.has_input)
+        return UsageReading, (self.certainty, self.usage, self.has_input)
 
 
-UNKNOWN = Reading("unknown", Usage())
+UNKNOWN = UsageReading("unknown", Usage())
 
 
 def reader_of(shape, bytes content_type=b"", *, bint is_encoded=False):
@@ -216,7 +216,7 @@ def reading_of(Reader reader not None, *, bint is_complete, int64_t unread=0):
     cdef Usage usage = Usage.__new__(Usage)
     cdef bint has_input = False
     cdef int certainty = read_end(reader, is_complete, unread, &usage.used, &has_input)
-    return Reading(CERTAINTIES[certainty], usage, has_input) if certainty else UNKNOWN
+    return UsageReading(CERTAINTIES[certainty], usage, has_input) if certainty else UNKNOWN
 
 
 cdef int read_end(Reader reader, bint is_complete, int64_t unread, Used *used, bint *has_input) except -1:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ratelimit.asgi.routes.binding import Binding, bindings
 from ratelimit.asgi.routes.survey import Survey
-from ratelimit.asgi.routes.tables import Asked, Entered, Served
+from ratelimit.asgi.routes.tables import Entered, RequestedLimit, Served
 from ratelimit.errors import UsageError
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitSpec
 from ratelimit.policy.routing.pattern import Pattern
@@ -35,7 +35,7 @@ _REST = re.compile(r"\{[^{}]*:path\}")
 _SAMPLE = "0"
 """What stands for a parameter's value: a segment of its own, and no word of a template."""
 
-Limits = Sequence[tuple[Served, Asked, Entered]]
+Limits = Sequence[tuple[Served, RequestedLimit, Entered]]
 """The limits that routes ask for: route, what it asks by, and what that is in the policy."""
 
 

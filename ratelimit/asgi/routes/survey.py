@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from ratelimit.asgi.routes.tables import READERS, Found, Served, Table, is_outermost
+from ratelimit.asgi.routes.tables import READERS, MountedApp, Served, Table, is_outermost
 from ratelimit.policy.routing.target import Placement
 
 MOST_OPENED = 256
@@ -74,7 +74,7 @@ def survey(scope: Mapping[str, Any], app: object) -> Survey:
 
 def _tables(start: object) -> Iterator[Table]:
     """Yield the tables of every framework from here on, mounted ones last."""
-    waiting: list[Found] = [Found("", start)]
+    waiting: list[MountedApp] = [MountedApp("", start)]
     seen: set[int] = set()
     count = 0
     while waiting:

@@ -31,7 +31,7 @@ _FLAGS = re.compile(r"^\(\?[aiLmsux]+\)")
 _SPECIAL = re.compile(r"[*+?{|]")
 
 
-class Found(NamedTuple):
+class MountedApp(NamedTuple):
     """An application below another, the prefix it is mounted under, and whether code runs before it."""
 
     prefix: str
@@ -62,7 +62,7 @@ class RouteLimit(Protocol):
         ...
 
 
-class Asked(NamedTuple):
+class RequestedLimit(NamedTuple):
     """A limit that a route asks for."""
 
     limit: RouteLimit
@@ -82,7 +82,7 @@ class Served:
     """True if the path is the beginning of a regular expression only, or all below it is another's."""
     is_unasked: bool = False
     """True if its handler is one that a limit decorates, without the limit."""
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[RequestedLimit, ...] = ()
     """The limits that it asks for."""
 
 
@@ -92,7 +92,7 @@ class Table:
 
     prefix: str = ""
     routes: list[Served] = field(default_factory=list)
-    below: list[Found] = field(default_factory=list)
+    below: list[MountedApp] = field(default_factory=list)
     roots: list[str] = field(default_factory=list)
     mounts: list[str] = field(default_factory=list)
     loose: list[str] = field(default_factory=list)
@@ -108,7 +108,7 @@ class Table:
             self.mounts.append(prefix)
             if loose and "{" not in prefix:
                 self.loose.append(prefix)
-        self.below.append(Found(prefix, app, self.is_behind))
+        self.below.append(MountedApp(prefix, app, self.is_behind))
 
 
 def read_starlette(app: Any, table: Table) -> None:
@@ -128,7 +128,7 @@ def read_starlette(app: Any, table: Table) -> None:
         if name == "Mount":
             table.mount(prefix + str(route.path), route.app)
         elif name == "Host":
-            table.below.append(Found(prefix, held, table.is_behind))
+            table.below.append(MountedApp(prefix, held, table.is_behind))
         elif isinstance(path, str):
             methods = getattr(route, "methods", None)
             on: Event = "connect" if name == "WebSocketRoute" else "request"
@@ -138,17 +138,17 @@ def read_starlette(app: Any, table: Table) -> None:
             table.routes.append(Served(_methods(methods), prefix + path, on, False, is_unasked, asked))
 
 
-def _asked_by(route: Any, endpoint: Any, *, is_behind: bool) -> Iterator[Asked]:
+def _asked_by(route: Any, endpoint: Any, *, is_behind: bool) -> Iterator[RequestedLimit]:
     """Yield the limits of a route: among FastAPI's dependencies, and around its handler."""
     # A route with middleware of its own calls an object and not the function that Starlette makes.
     is_behind = is_behind or not inspect.isfunction(getattr(route, "app", lambda: None))
     for call in _dependencies(getattr(route, "dependant", None)):
         if hasattr(call, "enter"):
-            yield Asked(call, not is_behind)
+            yield RequestedLimit(call, not is_behind)
         elif (getattr(type(call), "__module__", None) or "").partition(".")[0] != "fastapi":
             is_behind = True
     for limit in _decorating(endpoint):
-        yield Asked(limit, not is_behind)
+        yield RequestedLimit(limit, not is_behind)
 
 
 def _dependencies(dependant: Any) -> Iterator[Any]:
@@ -237,12 +237,12 @@ def read_litestar(app: Any, table: Table) -> None:
                     table.routes.append(Served(methods, path, asked=asked))
 
 
-def _guarding(handler: Any, *, is_behind: bool) -> Iterator[Asked]:
+def _guarding(handler: Any, *, is_behind: bool) -> Iterator[RequestedLimit]:
     """Yield the limits among the guards of a handler, those of its routers and application included."""
     is_behind = is_behind or any(map(_may_set, handler.resolve_middleware()))
     for guard in handler.resolve_guards():
         if hasattr(guard, "enter"):
-            yield Asked(guard, not is_behind)
+            yield RequestedLimit(guard, not is_behind)
         else:
             is_behind = True
 
@@ -253,7 +253,7 @@ def read_quart(app: Any, table: Table) -> None:
     for rule in app.url_map.iter_rules():
         on: Event = "connect" if getattr(rule, "websocket", False) else "request"
         view = app.view_functions.get(rule.endpoint)
-        asked = tuple(Asked(limit, not table.is_behind) for limit in _decorating(view))
+        asked = tuple(RequestedLimit(limit, not table.is_behind) for limit in _decorating(view))
         is_unasked = UNASKED in getattr(view, "__dict__", ())
         path = table.prefix + _braced(rule.rule)
         table.routes.append(Served(_methods(rule.methods), path, on, False, is_unasked, asked))
@@ -313,7 +313,7 @@ def _django_route(view: Any, path: str, *, is_partial: bool) -> Served:
     kind = getattr(view, "view_class", None)
     names = getattr(kind, "http_method_names", ())
     methods = _methods(name for name in names if hasattr(kind, name))
-    asked = tuple(Asked(limit, False) for limit in _decorating(view))
+    asked = tuple(RequestedLimit(limit, False) for limit in _decorating(view))
     return Served(methods, path, "request", is_partial, UNASKED in getattr(view, "__dict__", ()), asked)
 
 
@@ -333,7 +333,7 @@ def read_falcon(app: Any, table: Table) -> None:
 
 def read_dispatcher(app: Any, table: Table) -> None:
     """Read Werkzeug's dispatcher, which has WSGI applications under prefixes, and one for all else."""
-    table.below.append(Found(table.prefix, app.app, table.is_behind))
+    table.below.append(MountedApp(table.prefix, app.app, table.is_behind))
     for prefix, mounted in app.mounts.items():
         table.mount(table.prefix + prefix, mounted)
 

@@ -14,7 +14,7 @@ from ratelimit.policy.schema.rate import Rate
 
 
 @dataclass(slots=True)
-class Asked:
+class DecoratorLimit:
     """One limit that a decorator puts on a function: a rate, and what counts by it."""
 
     place: Place
@@ -32,7 +32,7 @@ class Counter:
 
     place: Place
     name: str
-    asked: Asked
+    asked: DecoratorLimit
     per: list[str]
     algorithm: str
     routes: list[tuple[Template, frozenset[str]]] = field(default_factory=list)
@@ -88,7 +88,12 @@ class Counters:
         self._draft.lose(module.place(node), ast.unparse(node), why, instead)
 
     def count(
-        self, module: Module, function: Function, routes: Sequence[Route], asked: Asked, limiter: LimiterMade
+        self,
+        module: Module,
+        function: Function,
+        routes: Sequence[Route],
+        asked: DecoratorLimit,
+        limiter: LimiterMade,
     ) -> None:
         """Count a limit of a function, for each of its routes."""
         for route in routes:
@@ -123,7 +128,7 @@ class Counters:
                 counter.excepted += excepted
 
     def _key(
-        self, module: Module, function: Function, route: Route, asked: Asked, limiter: LimiterMade
+        self, module: Module, function: Function, route: Route, asked: DecoratorLimit, limiter: LimiterMade
     ) -> tuple[object, ...]:
         if asked.scope is not None:
             return ("shared", asked.scope)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 
-from ratelimit.cli.importing.counters import Asked, Counters
+from ratelimit.cli.importing.counters import Counters, DecoratorLimit
 from ratelimit.cli.importing.draft import LimitDraft, Place, PolicyDraft
 from ratelimit.cli.importing.keys import Keys
 from ratelimit.cli.importing.limiters import OTHER, WHY, LimiterMade, Limiters
@@ -153,7 +153,7 @@ class _Reader:
             why = "its route is not written beside it."
             self._draft.lose(place, function.name, why, "Write a limit with its `match`.")
             return
-        asked: list[Asked] = []
+        asked: list[DecoratorLimit] = []
         for _, kind, decorator, limiter in decorators:
             assert isinstance(decorator, ast.Call)  # see _find_decorators
             asked += self._read_limit(module, kind, decorator, limiter)
@@ -196,7 +196,7 @@ class _Reader:
 
     def _read_limit(
         self, module: Module, kind: str, decorator: ast.Call, limiter: LimiterMade
-    ) -> list[Asked]:
+    ) -> list[DecoratorLimit]:
         arguments = self._arguments(module, kind, decorator, limiter)
         for setting, value in arguments.items():
             if setting not in _UNDERSTOOD:
@@ -213,7 +213,7 @@ class _Reader:
         if per is None or (kind == "shared_limit" and scope is None):
             return []
         place = module.place(decorator)
-        return [Asked(place, rate, per, scope, methods, per_method, cost) for rate in rates]
+        return [DecoratorLimit(place, rate, per, scope, methods, per_method, cost) for rate in rates]
 
     def _arguments(
         self, module: Module, kind: str, decorator: ast.Call, limiter: LimiterMade

@@ -7,7 +7,7 @@ from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.memory.table import Table
 
 @final
-class Reading:
+class MeterReading:
     """The result of one check: numbers as they were then. Owned by the caller."""
 
     @property
@@ -38,5 +38,5 @@ class Meter:
     """
 
     def __init__(self, table: Table, rule: Rule, hasher: Hasher, kind: int) -> None: ...
-    def check(self, value: bytes | str, now_ns: int, cost: int | None = None, /) -> Reading:
+    def check(self, value: bytes | str, now_ns: int, cost: int | None = None, /) -> MeterReading:
         """Decide for one value, and charge it if it is allowed; see `Plan.decide`."""

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from ratelimit.errors import StoreError
 from ratelimit.inspection.access.host_state import state_of
 from ratelimit.inspection.callers.knowledge import Knowledge
-from ratelimit.inspection.callers.refusals import Told
+from ratelimit.inspection.callers.refusals import HostsReport
 from ratelimit.inspection.hosts.moment import AWAY, Refused, absent, answers_of, in_words, lines_of
 from ratelimit.inspection.hosts.policies import different_policies
 from ratelimit.load.compile import loads_of
@@ -26,7 +26,7 @@ MOST_HASHES = 64
 """In one question."""
 
 
-def told_of(known: Knowledge, hashes: Sequence[int]) -> Told:
+def told_of(known: Knowledge, hashes: Sequence[int]) -> HostsReport:
     """Return what all hosts say of callers by their hashes; asked once for all that is made of it."""
     key = tuple(hashes)
     found = known.told.get(key)
@@ -35,7 +35,7 @@ def told_of(known: Knowledge, hashes: Sequence[int]) -> Told:
     return found
 
 
-def _asked(known: Knowledge, wanted: Sequence[int]) -> Told:
+def _asked(known: Knowledge, wanted: Sequence[int]) -> HostsReport:
     server = known.deployment.server
     if server is None or known.is_away:
         return _of_this_host(known, wanted, [] if server is None else [AWAY])
@@ -62,7 +62,7 @@ def _asked(known: Knowledge, wanted: Sequence[int]) -> Told:
     except StoreError:
         return _of_this_host(known, wanted, [AWAY])
     shed.sort(key=lambda each: -each[1].last_ns)
-    return Told(
+    return HostsReport(
         _latest(known, lines),
         shed,
         sorted(hosts.values()),
@@ -73,15 +73,15 @@ def _asked(known: Knowledge, wanted: Sequence[int]) -> Told:
     )
 
 
-def _of_this_host(known: Knowledge, wanted: Sequence[int], missing: Sequence[str]) -> Told:
+def _of_this_host(known: Knowledge, wanted: Sequence[int], missing: Sequence[str]) -> HostsReport:
     """Return what this host says, from the memory of its workers."""
     if known.here is None:
-        return Told(missing=missing, is_shared=bool(missing))
+        return HostsReport(missing=missing, is_shared=bool(missing))
     host, now_ns = socket.gethostname(), known.here.clock.now_ns()
     lines = refusal_lines(known.here.table, known.compiled, known.compiled.rules, wanted, now_ns)
     refused = _latest(known, [(host, line) for line in lines])
     shed = [(host, each) for each in _shed(known, known.here, set(wanted))]
-    return Told(refused, shed, [host], missing, is_shared=bool(missing))
+    return HostsReport(refused, shed, [host], missing, is_shared=bool(missing))
 
 
 def _latest(known: Knowledge, lines: Sequence[tuple[str, Line]]) -> list[Refused]:

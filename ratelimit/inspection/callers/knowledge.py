@@ -30,7 +30,7 @@ from ratelimit.inspection.access.deployment import Deployment, deployment_of
 from ratelimit.inspection.access.server import no_answer
 from ratelimit.inspection.actors.evidence import Source, from_running
 from ratelimit.inspection.actors.saved import peek
-from ratelimit.inspection.callers.refusals import Told
+from ratelimit.inspection.callers.refusals import HostsReport
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts.refused import DeniedCaller, RefusedCaller, denied_callers, refused_callers
 from ratelimit.policy import Policy
@@ -108,7 +108,7 @@ class Knowledge:
     """The table of this host's workers; None where none has run."""
     trouble: str = ""
     """Why nothing is known of actors; empty if something is, or the policy correlates nothing."""
-    told: dict[tuple[int, ...], Told] = field(default_factory=dict)
+    told: dict[tuple[int, ...], HostsReport] = field(default_factory=dict)
     """What all hosts said of callers, by their hashes, as far as they were asked."""
     _failure: InspectionFailure | None = None
 

@@ -14,7 +14,7 @@ from ratelimit.stores.shed import ShedLine
 
 
 @dataclass(frozen=True)
-class Told:
+class HostsReport:
     """What hosts say of some callers, within the last hour."""
 
     refused: Sequence[Refused] = ()
@@ -77,7 +77,7 @@ class Told:
         return found
 
 
-def refused_words(told: Told, per: str, hashes: Collection[int], who: str = "it") -> list[str]:
+def refused_words(told: HostsReport, per: str, hashes: Collection[int], who: str = "it") -> list[str]:
     """Return a phrase for each limit that refused a caller within the last hour, with the hosts.
 
     Of a limit in shadow it is what it would have refused: nothing of that was.

@@ -49,7 +49,7 @@ from ratelimit.worker.refusal_lines import IN_CODE, Line, denied_by, limit_and_t
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import HostReport
-    from ratelimit.stores.redis.inquiries import Answer, Inquiry
+    from ratelimit.stores.redis.inquiries import HostAnswer, Inquiry
 
 PATIENCE_S = 1.5
 """The time in which hosts answer."""
@@ -436,7 +436,7 @@ def table_of(policy: Policy, store: EmbeddedStore, stack: ExitStack) -> Callable
 
 def answers_of(
     deployment: Deployment, inquiry: Inquiry
-) -> tuple[Mapping[str, Answer], Mapping[str, HostReport]]:
+) -> tuple[Mapping[str, HostAnswer], Mapping[str, HostReport]]:
     """Put an inquiry to all hosts; return the answers and the hosts' reports, by the hosts' names there.
 
     Hosts whose workers have ended are among the reports for as long as a silent host is waited for: what they
@@ -451,7 +451,7 @@ def answers_of(
     reports = {at: each for at, each in server.hosts().items() if each.workers or not each.is_gone}
     waited = {at for at, each in reports.items() if each.workers and not each.is_silent}
     server.inquiries.ask(name, inquiry)
-    answers: Mapping[str, Answer] = {}
+    answers: Mapping[str, HostAnswer] = {}
     for _ in range(round(PATIENCE_S / PAUSE_S)):
         answers = server.inquiries.answers(name)
         if waited <= answers.keys():
@@ -460,7 +460,7 @@ def answers_of(
     return answers, reports
 
 
-def lines_of(answer: Answer) -> list[tuple[str, Line]]:
+def lines_of(answer: HostAnswer) -> list[tuple[str, Line]]:
     """Return the refusals in a host's answer, each with its host."""
     return [
         (
@@ -573,7 +573,7 @@ def refused_of(
 
 
 def absent(
-    answers: Mapping[str, Answer], reports: Mapping[str, HostReport]
+    answers: Mapping[str, HostAnswer], reports: Mapping[str, HostReport]
 ) -> tuple[list[HostState], list[HostState]]:
     """Return the hosts that did not answer, and of these apart those that ended or are taken for gone."""
     silent = [state_of(each) for at, each in reports.items() if at not in answers]
@@ -590,7 +590,7 @@ AWAY = "other hosts: the server does not answer"
 CODE = "a limit in the application's code"
 
 
-def _counts_of(answer: Answer | None) -> Snapshot | None:
+def _counts_of(answer: HostAnswer | None) -> Snapshot | None:
     if answer is None:
         return None
     from ratelimit.telemetry.exposed import of_text  # as above

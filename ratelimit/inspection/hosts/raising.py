@@ -37,7 +37,7 @@ _WINDOWS = frozenset({"fixed-window", "sliding-window", "sliding-log"})
 
 
 @dataclass(frozen=True, slots=True)
-class Raised:
+class RaiseForecast:
     """The callers that a limit refused, by what it would do with the same requests if it were raised."""
 
     rule: LimitRule
@@ -111,13 +111,13 @@ class Raised:
 class Raising:
     """The limits of which it is said what they would do if they were raised, and why not of others."""
 
-    found: Sequence[Raised] = ()
+    found: Sequence[RaiseForecast] = ()
     """Those first that refuse most callers."""
     unsaid: Sequence[str] = ()
     """Why nothing is said of the other limits that refused callers, in a line each."""
 
 
-def raised(rule: LimitRule, refused: Sequence[Refused], times: float = TIMES) -> Raised:
+def raised(rule: LimitRule, refused: Sequence[Refused], times: float = TIMES) -> RaiseForecast:
     """Return what a limit at higher numbers would do with callers that it refused.
 
     Args:
@@ -132,7 +132,9 @@ def raised(rule: LimitRule, refused: Sequence[Refused], times: float = TIMES) ->
     staying = sum(each.refused - each.uncertain > _most(rule, wider, each) for each in counted)
     bounds = [passing_of(rule, wider, each) for each in refused]
     least, most = sum(each for each, _ in bounds), sum(each for _, each in bounds)
-    return Raised(wider, len(refused), passing, staying, sum(each.refused for each in refused), least, most)
+    return RaiseForecast(
+        wider, len(refused), passing, staying, sum(each.refused for each in refused), least, most
+    )
 
 
 def passing_of(rule: LimitRule, wider: LimitRule, refused: Refused) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from ratelimit.allowance.compile import earned_of
 from ratelimit.allowance.stage import said_levels
 from ratelimit.budgets.compile import amount_in, most_units, own_number
 from ratelimit.budgets.stage import budgeted_of, own_rule, said_to
-from ratelimit.clustering.amendment import FOREVER_NS, Told, amendment_of
+from ratelimit.clustering.amendment import FOREVER_NS, BudgetAmendment, amendment_of
 from ratelimit.deciding.variant import raised, with_number
 from ratelimit.environment.spelling import nearest
 from ratelimit.identity.fact import ABSENT
@@ -369,7 +369,7 @@ def _effect(
         own = raised(rule, numbers)
     else:
         amendment = amendment_of(known.compiled, known.acts)
-        one = Told(rule.name, position, caller.hash, numbers or more, FOREVER_NS)
+        one = BudgetAmendment(rule.name, position, caller.hash, numbers or more, FOREVER_NS)
         amended = replace(
             amendment,
             numbers=(one, *amendment.numbers) if numbers else amendment.numbers,

@@ -36,7 +36,7 @@ class IdentityLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class MatchFacts:
     """The facts that limits are matched with."""
 
     method: str
@@ -137,7 +137,7 @@ def _number_line(fact: NumberFact, spec: IdentitySpec, number: int) -> IdentityL
 
 
 def limit_lines(
-    bound: BoundPolicy, matched: Matched, row: list[int], decision: Decision, seen: Seen
+    bound: BoundPolicy, matched: Matched, row: list[int], decision: Decision, seen: MatchFacts
 ) -> list[LimitLine]:
     """Return a line for each rule that applies, and one for each limit that does not."""
     compiled = bound.compiled
@@ -179,7 +179,7 @@ def _key(bound: BoundPolicy, rule: LimitRule, row: list[int]) -> str:
     return " + ".join(names) or "everyone"
 
 
-def _why_no_match(bound: BoundPolicy, limit: int, seen: Seen, *, crowded: bool) -> str:
+def _why_no_match(bound: BoundPolicy, limit: int, seen: MatchFacts, *, crowded: bool) -> str:
     method, target = seen.method, seen.target
     written = bound.compiled.file.limit[limit]
     if written.on != seen.event and not (written.on == "request" and seen.event == "connect"):

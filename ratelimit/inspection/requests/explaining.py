@@ -26,7 +26,7 @@ from ratelimit.runtime.features import Makers
 from ratelimit.stores.contract import Store
 
 
-class Said(NamedTuple):
+class FeatureLine(NamedTuple):
     """What a feature says of a request."""
 
     name: str
@@ -54,7 +54,7 @@ class Looking:
     makers: Makers = MappingProxyType({})
     """Makes its part, where it knows what the workers of this host do."""
 
-    def said(self, question: Question) -> Iterator[Said]:
+    def said(self, question: Question) -> Iterator[FeatureLine]:
         """Yield what there is to say."""
         yield from ()
 
@@ -105,7 +105,7 @@ def findings(policy: Policy, store: Store | None) -> Iterator[Finding]:
             yield from part.findings(policy, store)
 
 
-def in_force(policy: Policy) -> Iterator[Said]:
+def in_force(policy: Policy) -> Iterator[FeatureLine]:
     """Yield what features do beside the limits: a heading, and phrases by question."""
     for part in parts("explanation"):
         if hasattr(part, "in_force"):

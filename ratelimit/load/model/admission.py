@@ -11,7 +11,7 @@ from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.reserve import Reserve
 from ratelimit.core.sharing.shares import Shares
 from ratelimit.core.sharing.steering import Steering
-from ratelimit.load.model.controller import Allowance, Answer, Bounds, Controller, Load
+from ratelimit.load.model.controller import Allowance, AnsweredRequest, Bounds, Controller, Load
 from ratelimit.load.model.saturation import Report, capped
 from ratelimit.load.model.shedding import FIRST, FIRST_OF_ALL, ShedPriority
 
@@ -128,7 +128,7 @@ class Admission:
             if failed:
                 controller.failed(admitted_ns, seen_ns)
             else:
-                mark = controller.observe(Answer(admitted_ns, seen_ns, in_flight, unanswered))
+                mark = controller.observe(AnsweredRequest(admitted_ns, seen_ns, in_flight, unanswered))
                 if mark:
                     self.steering.mark(number, mark)
         self.steering.forget_stale(now_ns)
@@ -148,7 +148,7 @@ class Admission:
         if self.steering.kind != self._kind:
             return
         answers = [
-            Answer(admitted_ns, seen_ns, in_flight, unanswered, mark)
+            AnsweredRequest(admitted_ns, seen_ns, in_flight, unanswered, mark)
             for admitted_ns, seen_ns, in_flight, unanswered, failed, mark, _ in self.steering.answered(True)
             if not failed
         ]

@@ -61,7 +61,7 @@ class Bounds:
         return Allowance(self.in_flight, min(self.free, beside) if self.places else self.free)
 
 
-class Answer(NamedTuple):
+class AnsweredRequest(NamedTuple):
     """The first byte of a request that was admitted, for a client that did not hang up.
 
     Args:
@@ -119,8 +119,8 @@ class Controller(Protocol):
     def places(self) -> float | None:
         """The number of answers under way when all places are taken; None where it is not known."""
 
-    def observe(self, answer: Answer) -> int:
-        """Take notice of a first byte; return a byte to keep with it, see `Answer.mark`."""
+    def observe(self, answer: AnsweredRequest) -> int:
+        """Take notice of a first byte; return a byte to keep with it, see `AnsweredRequest.mark`."""
 
     def failed(self, admitted_ns: int, now_ns: int) -> None:
         """Take notice that the back end refused a request itself: 429, 503 or 529."""
@@ -131,7 +131,7 @@ class Controller(Protocol):
     def words(self) -> Sequence[float]:
         """Return what another controller of this kind needs to go on: `FLIGHT_WORDS` numbers at most."""
 
-    def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
+    def take_over(self, words: Sequence[float], answers: Iterable[AnsweredRequest]) -> None:
         """Go on where another left off; its words may be of other settings, or of damaged memory.
 
         Args:
@@ -140,4 +140,4 @@ class Controller(Protocol):
         """
 
 
-__all__ = ["Allowance", "Answer", "Bounds", "Controller", "Load", "Settings"]
+__all__ = ["Allowance", "AnsweredRequest", "Bounds", "Controller", "Load", "Settings"]

@@ -26,7 +26,7 @@ MOST_REQUESTS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class EngineReport:
     """The report of one page.
 
     Args:
@@ -40,7 +40,7 @@ class Reading:
     memory_used: float
 
 
-def read_metrics(page: str) -> Reading | None:
+def read_metrics(page: str) -> EngineReport | None:
     """Return what a page in the text format of Prometheus says; None where its numbers are not there.
 
     Both numbers of requests have to be there. Lines that are malformed are passed over.
@@ -64,7 +64,7 @@ def read_metrics(page: str) -> Reading | None:
         else:
             waiting += value
             seen.add("waiting")
-    return Reading(int(running), int(waiting), memory) if len(seen) == 2 else None
+    return EngineReport(int(running), int(waiting), memory) if len(seen) == 2 else None
 
 
 def _value(line: str) -> float | None:

@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from math import ceil, exp, isfinite
 
-from ratelimit.load.model.controller import Answer, Bounds, Load
+from ratelimit.load.model.controller import AnsweredRequest, Bounds, Load
 from ratelimit.load.model.hanging import Hanging
 from ratelimit.load.model.learned import LearnedTarget
 from ratelimit.load.model.pressure import Pressure
@@ -178,7 +178,7 @@ class FirstByte:
         beside = int(free * min(1.0, self._work.part / self.aim))
         return Bounds(ceiling, free, full, full_from, patience_ns, beside=beside)
 
-    def observe(self, answer: Answer) -> int:
+    def observe(self, answer: AnsweredRequest) -> int:
         self._look_at_clock(answer.first_byte_ns)
         answer = self._hanging.without(answer)
         took_ns = answer.first_byte_ns - answer.admitted_ns
@@ -248,7 +248,7 @@ class FirstByte:
         waits = (self._turns.waited, self._turns.in_turn, *self._stalls.words(), *self._work.words())
         return (*self._queues, *times, places, self._pressure, *crowd, *waits, *learned)
 
-    def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
+    def take_over(self, words: Sequence[float], answers: Iterable[AnsweredRequest]) -> None:
         free, full, free_epoch, full_epoch, seen, moved, outage, places, pressure, *rest = (
             word if isfinite(word) else 0.0 for word in words
         )
@@ -274,12 +274,12 @@ class FirstByte:
         for answer in answers:
             self._recall(answer)
 
-    def _served(self, answer: Answer, part: float) -> float:
+    def _served(self, answer: AnsweredRequest, part: float) -> float:
         """Return a wait without the time in which all stood still for once."""
         stood_ns = self._stalls.within(answer.admitted_ns, answer.first_byte_ns)
         return max(0.0, part - stood_ns / self.target_ns)
 
-    def _own(self, answer: Answer, part: float, state: int) -> float:
+    def _own(self, answer: AnsweredRequest, part: float, state: int) -> float:
         """Return what of a wait may be the request's own work.
 
         In a line that is one place of all there were. None where all places are taken: it waited for one.
@@ -287,16 +287,16 @@ class FirstByte:
         line = 0.0 if self._is_whole else self._turns.stood
         return part * (1.0 - line + (line / max(1, answer.unanswered) if state == FREE else 0.0))
 
-    def _explained(self, answer: Answer, part: float) -> float:
+    def _explained(self, answer: AnsweredRequest, part: float) -> float:
         """Return how much of a wait the queue explains; all where the first byte is the whole answer."""
         turn = self._turns.observe(answer.admitted_ns, answer.first_byte_ns, answer.unanswered, part)
         return part if self._is_whole else part * turn
 
-    def _remember(self, answer: Answer, state: int, part: float, explained: float) -> None:
+    def _remember(self, answer: AnsweredRequest, state: int, part: float, explained: float) -> None:
         kept = self._pressures[state]
         kept.add(answer.admitted_ns, answer.first_byte_ns, part, explained, answer.unanswered)
 
-    def _recall(self, answer: Answer) -> None:
+    def _recall(self, answer: AnsweredRequest) -> None:
         """Take what another has observed; its words have what followed from it."""
         answer = self._hanging.without(answer)
         took_ns = answer.first_byte_ns - answer.admitted_ns
@@ -324,7 +324,7 @@ class FirstByte:
             self._known[state] *= growth**-FORGOTTEN
             self._set(state, min(queue * factor, most))
 
-    def _learn(self, learned: LearnedTarget, answer: Answer, took_ns: int) -> None:
+    def _learn(self, learned: LearnedTarget, answer: AnsweredRequest, took_ns: int) -> None:
         """Learn a target. What waited before there was one was in use: the limit goes on from there."""
         was_learned, is_crowded = learned.is_learned, self._crowded >= LITTLE_CROWDED
         floor = self._settings.floor
@@ -352,7 +352,7 @@ class FirstByte:
                 turn = 1.0 if self._is_whole else self._turns.explained(since_ns, queue)
                 yield part, part * turn, max(1, queue)
 
-    def _look_at_places(self, answer: Answer, running: int, part: float) -> None:
+    def _look_at_places(self, answer: AnsweredRequest, running: int, part: float) -> None:
         """Learn from a first byte with so many answers under way how many places there are."""
         self._most_running = max(self._most_running, running) if self._crowded >= CROWDED / 2 else 0
         counts = answer.admitted_ns > self._epochs_ns[FREE]
@@ -374,7 +374,7 @@ class FirstByte:
         self._stepped_ns = now_ns
         self._crowded += (1.0 - exp(-went_ns / CROWD_NS)) * ((load.turned_away > 0) - self._crowded)
 
-    def _look_at_pause(self, answer: Answer) -> None:
+    def _look_at_pause(self, answer: AnsweredRequest) -> None:
         """Take the pause that a first byte ends. After an outage what was admitted before says nothing."""
         now_ns = answer.first_byte_ns
         began_ns = max(self._moved_ns, answer.admitted_ns)

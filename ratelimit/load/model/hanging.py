@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ratelimit.load.model.controller import Answer, Load
+from ratelimit.load.model.controller import AnsweredRequest, Load
 from ratelimit.load.model.turns import OVERTAKEN, REMEMBERED, Turns
 
 LATE = 3.0
@@ -46,7 +46,7 @@ class Hanging:
         self.patience = load.unanswered / max(1, load.unanswered - self.count) if self.count else 1.0
         return load.waiting[self.count :]
 
-    def without(self, answer: Answer) -> Answer:
+    def without(self, answer: AnsweredRequest) -> AnsweredRequest:
         """Return what an answer says of the queue without those that hang."""
         if not self.count:
             return answer

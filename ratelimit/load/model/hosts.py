@@ -2,9 +2,10 @@
 
 Theory of operation. Hosts with a limit of their own each would let in what one of them may: twelve with a
 floor of four have 48 in flight before two places. So they share one limit. Every some hundred milliseconds
-each says how much it has in flight, and hears the same of the others (`Told`). One steers for all: it takes
-the first bytes of all hosts as its own, and its controller's bounds and words are in force everywhere. When
-it is silent for a second another one goes on from its words, as another worker does within a host.
+each says how much it has in flight, and hears the same of the others (`HostMessage`). One steers for all:
+it takes the first bytes of all hosts as its own, and its controller's bounds and words are in force
+everywhere. When it is silent for a second another one goes on from its words, as another worker does within
+a host.
 
 The bounds are on what all hosts have together, and what the others have is known as of the last exchange.
 Hosts that saw the same room would all take it. So room is leased: with its message a host asks the server
@@ -57,7 +58,7 @@ class Steered:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class HostMessage:
     """One host's message.
 
     Args:
@@ -88,7 +89,7 @@ class Told:
     entered: int = 0
 
 
-class Found(NamedTuple):
+class ServerReply(NamedTuple):
     """The server's answer.
 
     Args:
@@ -101,7 +102,7 @@ class Found(NamedTuple):
     now_ms: int
     lease: int
     share: float
-    hosts: Mapping[str, tuple[int, Told]]
+    hosts: Mapping[str, tuple[int, HostMessage]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def period_ns(target_ns: int) -> int:
     return min(max(target_ns // PERIODS, LEAST_PERIOD_NS), MOST_PERIOD_NS)
 
 
-def leader_of(told: Mapping[str, Told]) -> str:
+def leader_of(told: Mapping[str, HostMessage]) -> str:
     """Return the host that steers: that which does so for longest; if none does, the first by name.
 
     Steps are taken as requests come, so a host without requests does not steer while another has some.
@@ -190,7 +191,7 @@ class Elsewhere:
     def __init__(self) -> None:
         self._known: dict[str, tuple[int, int]] = {}
 
-    def more(self, heard: Mapping[str, tuple[int, Told]], now_ms: int) -> int:
+    def more(self, heard: Mapping[str, tuple[int, HostMessage]], now_ms: int) -> int:
         """Return how many more there are than at the last call.
 
         Args:
@@ -220,7 +221,7 @@ def stripped(words: Sequence[float]) -> tuple[float, ...]:
     return tuple(finite)
 
 
-def live(told: Mapping[str, tuple[int, Told]], now_ms: int) -> dict[str, tuple[int, Told]]:
+def live(told: Mapping[str, tuple[int, HostMessage]], now_ms: int) -> dict[str, tuple[int, HostMessage]]:
     """Return hosts that spoke lately, with the age of what they said in milliseconds."""
     return {
         name: (max(0, now_ms - at_ms), one)
@@ -229,7 +230,7 @@ def live(told: Mapping[str, tuple[int, Told]], now_ms: int) -> dict[str, tuple[i
     }
 
 
-def bounded(told: Told) -> Told:
+def bounded(told: HostMessage) -> HostMessage:
     """Return a message with numbers that can be: what another host says is not trusted to be right."""
     most = 1 << 20
     return replace(
@@ -246,10 +247,10 @@ __all__: Sequence[str] = (
     "ALIVE_NS",
     "Demand",
     "Elsewhere",
-    "Found",
     "Holding",
+    "HostMessage",
+    "ServerReply",
     "Steered",
-    "Told",
     "bounded",
     "leader_of",
     "lease",

@@ -15,7 +15,7 @@ MOST_SAMPLES = 200
 LEAST_SAMPLES = 5
 
 
-class Found(NamedTuple):
+class Lateness(NamedTuple):
     """The measures of one look, all as parts of the target.
 
     Args:
@@ -82,7 +82,7 @@ class Pressure:
         *,
         share: float,
         is_whole: bool = False,
-    ) -> Found | None:
+    ) -> Lateness | None:
         """Return how late first bytes are and what a place in the queue costs.
 
         What was admitted before the epoch and was late says nothing: it met a limit that is no more.
@@ -102,5 +102,9 @@ class Pressure:
         late_by = quantile((explained for _, explained, _ in known), share)
         costly = [(explained, queue) for _, explained, queue in known if queue >= near]
         if is_whole:
-            return Found(pressure, late_by, quantile((explained for explained, _ in costly), share) / longest)
-        return Found(pressure, late_by, quantile((explained / queue for explained, queue in costly), share))
+            return Lateness(
+                pressure, late_by, quantile((explained for explained, _ in costly), share) / longest
+            )
+        return Lateness(
+            pressure, late_by, quantile((explained / queue for explained, queue in costly), share)
+        )

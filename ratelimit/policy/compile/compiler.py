@@ -53,7 +53,7 @@ from ratelimit.policy.routing.pattern import (
     PatternError,
     parse_pattern,
 )
-from ratelimit.policy.routing.route import Reading
+from ratelimit.policy.routing.route import PathReading
 from ratelimit.policy.routing.router import Entry, Router
 from ratelimit.policy.schema.events import check_events
 from ratelimit.policy.schema.model import Certainty, Limit, PolicyFile, Stance, Tier
@@ -326,7 +326,7 @@ def _build_router(drafts: list[Draft], routing: Routing, report: Report) -> Rout
         if not (root.startswith("/") and root.strip("/") and len(root) <= LONGEST_TEXT):
             report.add("routing-root", ("root_paths", index), f"`{root[:64]}` is no root path")
     spellings = None if routing.spellings is None else tuple(dict.fromkeys(routing.spellings))
-    reading = Reading(tuple(roots[:MAX_ROOTS]), spellings)
+    reading = PathReading(tuple(roots[:MAX_ROOTS]), spellings)
     entries = [Entry(draft.matches, draft.excepts, draft.limit.on, draft.weight) for draft in drafts]
     try:
         return Router(entries, case=routing.case, reading=reading)

@@ -16,7 +16,7 @@ from ratelimit.facts.numbers import Number
 from ratelimit.features.parts import parts
 from ratelimit.policy.routing.classes import Marks
 from ratelimit.policy.routing.pattern import Pattern
-from ratelimit.policy.routing.route import Reading
+from ratelimit.policy.routing.route import PathReading
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event, Limit, PolicyFile
 from ratelimit.policy.schema.problem import Path, Report
@@ -113,7 +113,9 @@ class FileSpec:
         """What goes by identities: its place, its name, its requests (empty: all), and the identities."""
         return ()
 
-    def mark(self, marks: Marks, event: Event, method: str, target: str | Target, reading: Reading) -> None:
+    def mark(
+        self, marks: Marks, event: Event, method: str, target: str | Target, reading: PathReading
+    ) -> None:
         """Say what there is to say of all requests of a method and target."""
 
 

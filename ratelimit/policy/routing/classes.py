@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ratelimit.policy.routing.pattern import MAX_SEGMENTS, Pattern
-from ratelimit.policy.routing.route import AS_IT_STANDS, Reading
+from ratelimit.policy.routing.route import AS_IT_STANDS, PathReading
 from ratelimit.policy.routing.target import Target, split
 
 
@@ -64,7 +64,7 @@ class ClassedLimit(Protocol):
 
 
 def load_classes(
-    specs: Sequence[ClassedLimit], reading: Reading = AS_IT_STANDS
+    specs: Sequence[ClassedLimit], reading: PathReading = AS_IT_STANDS
 ) -> Callable[[str, str | Target], LoadClasses]:
     """Return what tells the limit and the classes of a method and target: of the first that is on it.
 
@@ -109,7 +109,7 @@ def classes_of(spec: ClassedLimit, method: str, segments: Sequence[str]) -> tupl
 
 
 def wait_rank_of(
-    classes: Sequence[RequestClass], method: str, target: str | Target, reading: Reading = AS_IT_STANDS
+    classes: Sequence[RequestClass], method: str, target: str | Target, reading: PathReading = AS_IT_STANDS
 ) -> int:
     """Return the position of the first class that matches, of the last where none does; 0 without any.
 
@@ -129,7 +129,7 @@ def _wait_rank_of(classes: Sequence[RequestClass], method: str, segments: Sequen
     return last
 
 
-def _readings(target: str | Target, reading: Reading) -> list[list[str]] | None:
+def _readings(target: str | Target, reading: PathReading) -> list[list[str]] | None:
     if isinstance(target, str) and not reading.is_odd(target):
         # No pattern looks further; the rest stays in one piece.
         return [split(target, MAX_SEGMENTS + 1)]

@@ -20,7 +20,7 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class PathReading:
     """The application's way of reading paths, as the policy states it.
 
     Args:
@@ -40,7 +40,7 @@ class Reading:
         return readings(target, self.roots, self.spellings)
 
 
-AS_IT_STANDS = Reading()
+AS_IT_STANDS = PathReading()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +60,7 @@ class Route:
     parameters: tuple[Parameter, ...]
     crowded: frozenset[Event] = frozenset()
     """For which of the three there are more rules than one decision can carry."""
-    reading: Reading = AS_IT_STANDS
+    reading: PathReading = AS_IT_STANDS
 
     def params(self, target: str | Target) -> dict[str, str]:
         """Return the values of the path's parameters; `target` is the one that was matched."""

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 
 from ratelimit.policy.routing.automaton import State, build, walk
 from ratelimit.policy.routing.pattern import LONGEST_TEXT, STANDARD_METHODS, Pattern
-from ratelimit.policy.routing.route import AS_IT_STANDS, Parameter, Reading, Route
+from ratelimit.policy.routing.route import AS_IT_STANDS, Parameter, PathReading, Route
 from ratelimit.policy.routing.target import Target, split
 from ratelimit.policy.schema.model import Event
 from ratelimit.policy.schema.surroundings import Case
@@ -65,7 +65,7 @@ class Router:
     """
 
     def __init__(
-        self, entries: Sequence[Entry], *, case: Case = "both", reading: Reading = AS_IT_STANDS
+        self, entries: Sequence[Entry], *, case: Case = "both", reading: PathReading = AS_IT_STANDS
     ) -> None:
         self._entries = tuple(entries)
         self.reading = reading

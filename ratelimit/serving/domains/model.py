@@ -72,7 +72,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class MatchedLimit:
     """The limit of one descriptor of a call."""
 
     limit: Limit
@@ -96,7 +96,7 @@ class Domains:
     def __contains__(self, domain: str) -> bool:
         return domain in self._tops
 
-    def find(self, domain: str, entries: Sequence[Entry]) -> Found | None:
+    def find(self, domain: str, entries: Sequence[Entry]) -> MatchedLimit | None:
         """Return the limit of a descriptor; None where none applies."""
         node = self._tops.get(domain)
         if node is None:
@@ -127,7 +127,7 @@ class Domains:
             series = ".".join(
                 [domain, *(f"{key}_{value}" if value or not shares else key for key, value in pairs)]
             )
-        return Found(limit, series, node.key, partition)
+        return MatchedLimit(limit, series, node.key, partition)
 
     def dump(self) -> list[str]:
         """Return a line for each limit, as the reference service's `/rlconfig` has it."""
@@ -145,11 +145,11 @@ class Domains:
         return sorted(lines)
 
 
-def overriding(domain: str, entries: Sequence[Entry], requests: int, unit: int) -> Found:
+def overriding(domain: str, entries: Sequence[Entry], requests: int, unit: int) -> MatchedLimit:
     """Return the limit that a descriptor of a call brings with it."""
     parts = [f"{key}_{value}" if value else key for key, value in entries]
     series = f"{domain}.{'.'.join(parts)}"
-    return Found(Limit(requests, unit), series, domain, [text for entry in entries for text in entry])
+    return MatchedLimit(Limit(requests, unit), series, domain, [text for entry in entries for text in entry])
 
 
 def _child(node: Node, key: str, value: str) -> tuple[Node, str | None, bool] | None:

@@ -15,7 +15,7 @@ from ratelimit.serving.answer import write_statuses
 from ratelimit.serving.deciding import Answered
 from ratelimit.serving.descriptors import DescriptorError
 from ratelimit.serving.domains.counting import MOST_HITS, Counted, Counting, Wanted
-from ratelimit.serving.domains.model import PERIODS_S, Domains, Entry, Found, overriding
+from ratelimit.serving.domains.model import PERIODS_S, Domains, Entry, MatchedLimit, overriding
 from ratelimit.serving.domains.settings import Settings
 from ratelimit.serving.domains.statistics import Statistics
 from ratelimit.serving.wire import read_call
@@ -63,7 +63,7 @@ class _Asked(NamedTuple):
     """A call, and what its descriptors fall under."""
 
     call: Call
-    found: Sequence[Found | None]
+    found: Sequence[MatchedLimit | None]
     hits: Sequence[int]
     wanted: Sequence[Wanted]
     """Each counter once, with all hits of the call."""
@@ -117,7 +117,7 @@ class DomainService:
         if not call.descriptors:
             self._mistake("the call has no descriptors")
         domains = self._domains()
-        found: list[Found | None]
+        found: list[MatchedLimit | None]
         if call.domain not in domains:
             self.statistics.add("domain_not_found")
             found = [None] * len(call.descriptors)
@@ -144,7 +144,7 @@ class DomainService:
         wanted = [Wanted(unit, partition, sums[at]) for (unit, partition), at in counters.items()]
         return _Asked(call, found, hits, wanted, places)
 
-    def _found(self, domains: Domains, domain: str, descriptor: Descriptor) -> Found | None:
+    def _found(self, domains: Domains, domain: str, descriptor: Descriptor) -> MatchedLimit | None:
         if descriptor.limit is None:
             return domains.find(domain, descriptor.entries)
         requests, unit = descriptor.limit
@@ -216,7 +216,7 @@ class DomainService:
         described = _described(asked.call, metadata) if settings.has_metadata else None
         return Reply(not is_over, statuses, headers, b"", described)
 
-    def _status(self, found: Found, before: int, hits: int, reset_s: int, share: float) -> Status:
+    def _status(self, found: MatchedLimit, before: int, hits: int, reset_s: int, share: float) -> Status:
         limit = found.limit
         most, after = _share_of(limit.requests, share), before + hits
         self.statistics.counted(found.series, found.rolled_up, most, before, hits, is_shadow=limit.is_shadow)

@@ -52,7 +52,7 @@ class Refusal(msgspec.Struct, frozen=True):
     """How many of these were in the last sixty seconds."""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class HostAnswer(msgspec.Struct, frozen=True):
     """The answer of one host."""
 
     host: str
@@ -70,7 +70,7 @@ class Answer(msgspec.Struct, frozen=True):
     """What names the memory of its workers: see `memory_of`."""
 
 
-_INQUIRIES, _ANSWERS = JsonReader(Inquiry), JsonReader(Answer)
+_INQUIRIES, _ANSWERS = JsonReader(Inquiry), JsonReader(HostAnswer)
 
 
 class ServerInquiries:
@@ -101,7 +101,7 @@ class ServerInquiries:
         """
         return self._read(self._places.inquiries, _INQUIRIES)
 
-    def answer(self, name: str, host: str, answer: Answer) -> None:
+    def answer(self, name: str, host: str, answer: HostAnswer) -> None:
         """Answer an inquiry.
 
         Raises:
@@ -109,7 +109,7 @@ class ServerInquiries:
         """
         self._report(self._places.answers(name), host, msgspec.json.encode(answer))
 
-    def answers(self, name: str) -> Mapping[str, Answer]:
+    def answers(self, name: str) -> Mapping[str, HostAnswer]:
         """Return the answers to an inquiry, by the host's name in its reports.
 
         Raises:

@@ -35,7 +35,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class JournalReply:
     """The reply of one call."""
 
     is_whole: bool
@@ -62,7 +62,7 @@ class ServerJournal:
 
     def exchange(
         self, known: Position, there: bytes = b"", lines: Sequence[bytes] = (), *, reads: bool = True
-    ) -> Heard:
+    ) -> JournalReply:
         """Add lines, and return those that came after the last one known; `MOST_LINES` at most, each way.
 
         Args:
@@ -91,8 +91,10 @@ class ServerJournal:
                 return found
             position = heard.position
 
-    def _exchange(self, number: int, there: bytes, epoch: str, fresh: str, lines: Sequence[bytes]) -> Heard:
-        async def exchange(client: Any) -> Heard:
+    def _exchange(
+        self, number: int, there: bytes, epoch: str, fresh: str, lines: Sequence[bytes]
+    ) -> JournalReply:
+        async def exchange(client: Any) -> JournalReply:
             words: list[str | bytes | int] = [
                 number,
                 self._most,
@@ -104,9 +106,9 @@ class ServerJournal:
                 fresh,
             ]
             is_whole, now, last, *found = await JOURNAL.run(client, self._keys, [*words, *lines])
-            return Heard(
+            return JournalReply(
                 bool(is_whole), Position(int(last), bytes(now).decode()), [bytes(one) for one in found]
             )
 
-        heard: Heard = self._call(exchange)
+        heard: JournalReply = self._call(exchange)
         return heard

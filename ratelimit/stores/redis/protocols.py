@@ -75,7 +75,7 @@ class Standing(Planned, Protocol):
     stances: tuple[str, ...]
 
 
-class Asked(Protocol):
+class ServerQuestion(Protocol):
     """The part of a request that compiled code has read, to be asked."""
 
     @property
@@ -98,7 +98,7 @@ class ServerLink(Protocol):
     ) -> Outcome:
         """Return the server's decision; raise `StoreError` if there is none."""
 
-    def begin(self, plan: Planned, asking: Asked, /) -> asyncio.Future[None] | None:
+    def begin(self, plan: Planned, asking: ServerQuestion, /) -> asyncio.Future[None] | None:
         """Ask for a decision; None where that takes more than one call."""
 
     def carry(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Hashable
 
-from ratelimit.waiting.model.fair_bound import FairBound, Held, Path
+from ratelimit.waiting.model.fair_bound import FairBound, HeldItem, Path
 from ratelimit.waiting.model.line import Waiter
 
 ANYWHERE: Path = (0, 0)
@@ -25,7 +25,7 @@ class Crowd:
 
     def __init__(self) -> None:
         self._by_rank: dict[int, FairBound] = {}
-        self._held: dict[Held, Waiter] = {}
+        self._held: dict[HeldItem, Waiter] = {}
 
     def join(self, waiter: Waiter, holder: Path = ANYWHERE) -> None:
         """Take one in, of a client's network and address."""

@@ -32,7 +32,7 @@ class _Node:
         self.members: dict[Hashable, _Node] = {}
         self.by_level: dict[int, dict[_Node, None]] = {}
         self.top = 0
-        self.items: dict[Held, None] = {}
+        self.items: dict[HeldItem, None] = {}
 
     def place(self, member: _Node, level: int) -> None:
         """Put a member where those of its size are."""
@@ -56,7 +56,7 @@ class _Node:
         return next(reversed(self.by_level[self.top]))
 
 
-class Held:
+class HeldItem:
     """One item, until it ends. `lose` is called when it has to go; it has ended by then."""
 
     __slots__ = ("_bound", "_leaf", "_lose", "size")
@@ -114,7 +114,7 @@ class FairBound:
         """Units that are held."""
         return self._root.size
 
-    def hold(self, path: Path, lose: Callable[[], None], units: int = 0) -> Held:
+    def hold(self, path: Path, lose: Callable[[], None], units: int = 0) -> HeldItem:
         """Return a new item of so many units; it may have lost already."""
         node = self._root
         for key in path:
@@ -122,12 +122,12 @@ class FairBound:
             if found is None:
                 found = node.members[key] = _Node(node, key)
             node = found
-        item = Held(self, node, lose)
+        item = HeldItem(self, node, lose)
         if units:
             item.grow(units)
         return item
 
-    def loser(self, path: Path) -> Held | None:
+    def loser(self, path: Path) -> HeldItem | None:
         """Return the item that makes room for a newcomer of one unit; None if the newcomer has to go."""
         node = self._root
         for key in path:
@@ -140,7 +140,7 @@ class FairBound:
                 return self._newest(node) if has_less else None
         return None
 
-    def newest(self) -> Held:
+    def newest(self) -> HeldItem:
         """Return the largest holder's newest item, of some that are held."""
         return self._newest(self._root)
 
@@ -161,7 +161,7 @@ class FairBound:
             node = parent
         node.size += units
 
-    def _newest(self, node: _Node) -> Held:
+    def _newest(self, node: _Node) -> HeldItem:
         while node.members:
             node = node.largest()
         return next(item for item in reversed(node.items) if item.size)

@@ -49,7 +49,7 @@ def memory_of(place: Path | None) -> str:
     return fingerprint_of(where).hex()[:16]
 
 
-class Told(msgspec.Struct):
+class HostMemory(msgspec.Struct):
     """What a host has told.
 
     Attributes:
@@ -85,7 +85,7 @@ class Told(msgspec.Struct):
     hosts: list[str] = []
 
 
-_TOLD = JsonReader(Told)
+_TOLD = JsonReader(HostMemory)
 
 
 class HostRecord:
@@ -97,7 +97,7 @@ class HostRecord:
 
     def __init__(self, table: Path | None) -> None:
         self._path = None if table is None else table.with_name(f"{table.name}{COMPANION}events")
-        self._own = Told()
+        self._own = HostMemory()
 
     def reserve(self) -> None:
         """Make the file with room for what will be told; where that fails, it is made when it is needed."""
@@ -111,7 +111,7 @@ class HostRecord:
                 os.close(fd)
 
     @contextlib.contextmanager
-    def change(self) -> Iterator[Told]:
+    def change(self) -> Iterator[HostMemory]:
         """Give the record to be looked at and changed; no other worker does meanwhile.
 
         Raises:
@@ -125,9 +125,9 @@ class HostRecord:
             fcntl.flock(fd, fcntl.LOCK_EX)
             text = file.read(_MOST_BYTES).rstrip(b"\0")
             try:
-                told = _TOLD.read(text) if text else Told()
+                told = _TOLD.read(text) if text else HostMemory()
             except ValueError:
-                told = Told()
+                told = HostMemory()
             yield told
             fresh = msgspec.json.encode(told)
             if fresh != text:
@@ -136,15 +136,15 @@ class HostRecord:
                 file.write(fresh.ljust(max(len(text), ROOM), b"\0"))
                 file.flush()
 
-    def read(self) -> Told:
+    def read(self) -> HostMemory:
         """Return the record as it is; an empty one where there is none that can be read."""
         if self._path is None:
             return self._own
         try:
             text = own_file(self._path, _MOST_BYTES)
-            return _TOLD.read(text.rstrip(b"\0")) if text else Told()
+            return _TOLD.read(text.rstrip(b"\0")) if text else HostMemory()
         except (OSError, ValueError):
-            return Told()
+            return HostMemory()
 
     def note_hosts(self, names: Sequence[str]) -> None:
         """Note which hosts share the server, to name them while it is away."""
@@ -217,12 +217,12 @@ class HostRecord:
             return told.away_ns, _grown(told, counted)
 
 
-def _grown(told: Told, counted: dict[str, int]) -> dict[str, int]:
+def _grown(told: HostMemory, counted: dict[str, int]) -> dict[str, int]:
     """Return by how much what is counted has grown since the host left the server."""
     return {name: max(0, count - told.before.get(name, 0)) for name, count in counted.items()}
 
 
-def _alive(told: Told) -> bool:
+def _alive(told: HostMemory) -> bool:
     told.away = {
         pid: start for pid, start in told.away.items() if pid.isdecimal() and is_alive(int(pid), start)
     }

@@ -24,7 +24,7 @@ cdef extern from "ratelimit/core/decision/member.h":
 @cython.final
 @cython.no_gc  # refers only to numbers and its plan, which refers to nothing that could come back here
 @cython.freelist(32)
-cdef class Reading:
+cdef class MeterReading:
     """The result of one check: see the stub. As small as it can be: it is zeroed each time it is made."""
 
     # Owned, NULL until checked: `add_member` makes attributes of the three.
@@ -47,7 +47,7 @@ cdef class Reading:
 
     def __repr__(self):
         check_made(self)
-        return f"<Reading {'allowed' if <object>self.allowed else 'refused'}, {<object>self.remaining} remaining>"
+        return f"<MeterReading {'allowed' if <object>self.allowed else 'refused'}, {<object>self.remaining} remaining>"
 
     @property
     def reset_after_ns(self):
@@ -73,16 +73,16 @@ cdef class Reading:
             self.charge.charged = False
 
     def __reduce__(self):
-        raise TypeError("a Reading refers to memory of this host; keep its numbers instead")
+        raise TypeError("a MeterReading refers to memory of this host; keep its numbers instead")
 
 
-cdef inline int check_made(Reading reading) except -1:
+cdef inline int check_made(MeterReading reading) except -1:
     if reading.retry_after_ns == NULL:
         raise ValueError("readings come from Meter.check")
     return 0
 
 
-cdef inline int conclude(Reading reading) except -1:
+cdef inline int conclude(MeterReading reading) except -1:
     """Make what will be read of the charge: a key is never absent, hence never skipped."""
     cdef Charge *charge = reading.charge
     cdef const Quota *q = &reading.plan.setup.quotas[0]
@@ -107,14 +107,14 @@ cdef inline PyObject *owned(Whole value) except NULL:
     return <PyObject *>made
 
 
-cdef Py_ssize_t offset_of(Reading some, PyObject **field):
+cdef Py_ssize_t offset_of(MeterReading some, PyObject **field):
     return <char *>field - <char *><PyObject *>some
 
 
-cdef Reading _some = Reading.__new__(Reading)
-add_member(Reading, b"allowed", offset_of(_some, &_some.allowed), b"Whether the request goes on.")
-add_member(Reading, b"remaining", offset_of(_some, &_some.remaining), b"Units left after this check.")
-add_member(Reading, b"retry_after_ns", offset_of(_some, &_some.retry_after_ns), b"0, -1 for never, or a wait.")
+cdef MeterReading _some = MeterReading.__new__(MeterReading)
+add_member(MeterReading, b"allowed", offset_of(_some, &_some.allowed), b"Whether the request goes on.")
+add_member(MeterReading, b"remaining", offset_of(_some, &_some.remaining), b"Units left after this check.")
+add_member(MeterReading, b"retry_after_ns", offset_of(_some, &_some.retry_after_ns), b"0, -1 for never, or a wait.")
 _some = None
 
 
@@ -134,13 +134,13 @@ cdef class Meter:
     def check(self, value, now_ns, cost=None, /):
         cdef uint64_t amount = 1 if cost is None else checked_cost(cost)
         cdef Plan plan = self.plan
-        cdef Reading reading
+        cdef MeterReading reading
         cdef uint64_t id
         if plan is None:
             raise ValueError("this meter was never initialised")
         check_ready(plan)
         id = hash_value(self.hasher, self.kind, value)
-        reading = Reading.__new__(Reading)
+        reading = MeterReading.__new__(MeterReading)
         reading.now = relative(plan.table, now_ns)
         reading.charge = take_charges(1)
         reading.plan = plan

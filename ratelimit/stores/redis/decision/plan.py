@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from ratelimit.stores.contract import Outcome as OutcomeOfStore
-    from ratelimit.stores.redis.protocols import Asked, PlanHost, ServerLink
+    from ratelimit.stores.redis.protocols import PlanHost, ServerLink, ServerQuestion
 
 _DESCRIBED_NS = 60_000_000_000
 """The time for which a description stands: calendars are listed around an instant."""
@@ -136,7 +136,7 @@ class RedisPlan:
             store.decided(self, outcome, has_slots=self._has_slots)
         return outcome
 
-    def begin(self, asking: Asked, /) -> asyncio.Future[None] | None:
+    def begin(self, asking: ServerQuestion, /) -> asyncio.Future[None] | None:
         """Ask the server what compiled code has read of a request; None where that takes more than one call.
 
         Returns:
@@ -150,7 +150,7 @@ class RedisPlan:
             reply.add_done_callback(partial(self._hold, asking))
         return reply
 
-    def _hold(self, asking: Asked, reply: asyncio.Future[None]) -> None:
+    def _hold(self, asking: ServerQuestion, reply: asyncio.Future[None]) -> None:
         if not reply.cancelled() and reply.exception() is None and asking.outcome is not None:
             self.store.decided(self, asking.outcome, has_slots=True)
 
