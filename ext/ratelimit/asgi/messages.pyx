@@ -62,7 +62,7 @@ cdef class LimitedSocket:
         cdef object now_ns
         if message["type"] != "websocket.receive":
             return True
-        if self.bound is None or self.bound is not self.door.runtime.current:
+        if self.door is None or self.bound is None or self.bound is not self.door.runtime.current:
             return None
         now_ns = self.door.instants.now()
         if self.runs_out and not self.bound.is_current(now_ns):
@@ -116,6 +116,8 @@ cdef class NextMessage:
         self.call.close()
 
     cdef int begin(self) except -1:
+        if self.socket is None or self.socket.door is None:
+            raise ValueError("this message is of no connection")
         call = self.socket.take()
         self.call = call if PyCoro_CheckExact(call) else awaited(call)
         return 0
