@@ -1,4 +1,4 @@
-"""What a middleware over a Redis is compared with: calls by a client that does nothing else.
+"""Clients that do nothing else: the calls that a middleware over a Redis is compared with.
 
 A bare round trip is one call of a script of one limit, made of the API key in the request's headers,
 over a connection with a buffer of its own: about the least that any limiter does for a request. The

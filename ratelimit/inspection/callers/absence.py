@@ -1,4 +1,4 @@
-"""What a screen about one caller says while the server that keeps its limits does not answer."""
+"""The words of a caller's screens while the server that keeps its limits does not answer."""
 
 from __future__ import annotations
 
