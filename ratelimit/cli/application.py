@@ -16,6 +16,7 @@ from ratelimit.asgi.routes.tables import Served
 from ratelimit.cli.failure import USAGE, Failure
 from ratelimit.clock import SystemClock
 from ratelimit.errors import unforeseen
+from ratelimit.inspection import formatting
 from ratelimit.integrations.asked_limits import asked_limits
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
@@ -68,8 +69,7 @@ def limits_of(coverage: Coverage) -> tuple[tuple[Binding, ...], CompiledPolicy |
 def identity_words(binding: Binding, compiled: CompiledPolicy, coverage: Coverage) -> str:
     """Return what a limit counts by, and whether that can be known when it is asked."""
     names = [compiled.identities[at].name for at in binding.limit.per if at < len(compiled.identities)]
-    shown = [{"asked_route": "route", "asked_key": "what the code returns"}.get(name, name) for name in names]
-    words = " + ".join(shown) or "everyone"
+    words = formatting.as_said(" + ".join(names)) or "everyone"
     unset = state_needed(binding.limit, compiled)
     if not unset:
         return words

@@ -24,7 +24,9 @@ from ratelimit.inspection.hosts.refused import hashes_of
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.journal.outage import outage_of
 from ratelimit.integrations.asked_limits import with_limits_in_code
+from ratelimit.policy import Policy
 from ratelimit.policy.compile.identities import CLUSTER
+from ratelimit.runtime.route_counters import core_of, rows_by_route
 
 MOST_RAISED = 4
 """Limits of which it is said what they would do if they were raised."""
@@ -87,10 +89,11 @@ def refused_command(
         is_away = any(each.host == AWAY for each in missing)
         outage = outage_of(loaded, store) if is_away else None
         positions = {spec.name: spec.index for spec in loaded.compiled.identities}
+        by_route = _by_route(loaded, bound, known)
     given = {
-        (each.per, each.hash): value
-        for each in found
-        if (value := known.get((positions.get(each.per, -1), each.hash))) is not None
+        at: value
+        for at in ((each.per, each.hash) for each in found)
+        if (value := known.get((positions.get(at[0], -1), at[1]), by_route.get(at))) is not None
     }
     raising = Raising() if missing or gone else raised_of(loaded.compiled, found, log, times, limit)
     if limit is not None:
@@ -125,6 +128,20 @@ def refused_command(
     if outage is not None:
         raise Failure(outage.words.rstrip("."), DEPLOYMENT)
     fail_if_unheard([each.named for each in missing])
+
+
+def _by_route(
+    policy: Policy, bound: BoundPolicy, known: Mapping[tuple[int, int], str]
+) -> dict[tuple[str, int], str]:
+    """Return the same values by the counters of limits in code that count each route by itself."""
+    found = {}
+    for (position, hashed), value in known.items():
+        row = [-1] * len(bound.extractor.anonymous)
+        row[position] = hashed
+        for rule, rows in rows_by_route(bound, policy.path, row):
+            plan = core_of(bound, rule)
+            found.update({(formatting.per(rule, policy.compiled), plan.key(0, one)): value for one in rows})
+    return found
 
 
 def _show(

@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from ratelimit.facts.numbers import NumberForm
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.policy.compile.identities import CLUSTER
+from ratelimit.runtime.limits_in_code import KEY, ROUTE
 from ratelimit.usage.pricing import MICRO, USD
 
 DAY_NS = 86_400 * 10**9
 """The shortest time that says how much there is on a day."""
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+_SAID = {CLUSTER: "actor", ROUTE: "route", KEY: "what the code returns"}
 
 
 def period(period_ns: int) -> str:
@@ -76,7 +78,7 @@ def per(rule: LimitRule, policy: CompiledPolicy) -> str:
 
 def as_said(per: str) -> str:
     """Return what a counter belongs to, in the words of screens: `cluster` is the policy's for an actor."""
-    return " + ".join("actor" if one == CLUSTER else one for one in per.split(" + "))
+    return " + ".join(_SAID.get(one, one) for one in per.split(" + "))
 
 
 def of_plan(rule: LimitRule, rules: Iterable[LimitRule]) -> str:

@@ -23,7 +23,7 @@ from ratelimit.deciding.extraction import positions_of
 from ratelimit.deciding.matched import Matched
 from ratelimit.environment.spelling import did_you_mean
 from ratelimit.errors import UsageError
-from ratelimit.integrations.requirement import KEY, ROUTE, Wish, is_rate
+from ratelimit.integrations.requirement import Wish, is_rate
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.compiler import compile_policy
@@ -31,6 +31,7 @@ from ratelimit.policy.schema.binder import bind
 from ratelimit.policy.schema.model import Identity, Limit, PolicyFile
 from ratelimit.policy.schema.problem import Report
 from ratelimit.runtime import limits_in_code
+from ratelimit.runtime.limits_in_code import KEY, ROUTE
 
 if TYPE_CHECKING:
     from ratelimit.limiter import Limiter
@@ -62,6 +63,7 @@ class AskedLimits:
         self._needs: dict[tuple[str, ...], tuple[tuple[str, str], ...]] = {}
         self._needs_of: CompiledPolicy | None = None
         self._found: dict[Wish, tuple[LimitSpec, ...]] = {}
+        self._met: set[tuple[str, str]] = set()
         self._matched: tuple[BoundPolicy | None, dict[tuple[Wish, str], Matched | None]] = (None, {})
 
     @property
@@ -150,6 +152,18 @@ class AskedLimits:
             is_fixed = wish.key is None and not _reads_paths(generation.compiled, limits)
             matched[key] = matched_with(generation, limits, route, {}) if is_fixed else None
         return matched[key]
+
+    def meet(self, limits: tuple[LimitSpec, ...], route: str) -> None:
+        """Let the commands on this host know of a route that asks, if a limit counts it by itself."""
+        path, compiled = self._limiter.runtime.file.path, self._compiled
+        if path is None or compiled is None or self._limiter.store.place is None:
+            return
+        for limit in limits:
+            if (limit.name, route) in self._met or len(self._met) >= _MOST_ROUTES:
+                continue
+            self._met.add((limit.name, route))
+            if any(compiled.identities[position].name == ROUTE for position in limit.per):
+                limits_in_code.keep_route(str(path), limit.name, _digest_of(route))
 
     def _join(self, wishes: Sequence[Wish], under: BoundPolicy, now_ns: int) -> BoundPolicy:
         """Return the policy in force with what these wishes add to it."""
@@ -263,8 +277,11 @@ def matched_with(
     generation: BoundPolicy, limits: tuple[LimitSpec, ...], route: str, params: Mapping[str, str]
 ) -> Matched:
     """Return what asks these limits of one request, given the parameters of its path."""
-    digest = blake2b(route.encode("utf-8", "replace"), digest_size=8).hexdigest()
-    return generation.of(limits, route, {**params, ROUTE: digest})
+    return generation.of(limits, route, {**params, ROUTE: _digest_of(route)})
+
+
+def _digest_of(route: str) -> str:
+    return blake2b(route.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
 def _reads_paths(compiled: CompiledPolicy, limits: Sequence[LimitSpec]) -> bool:

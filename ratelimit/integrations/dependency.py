@@ -70,6 +70,7 @@ async def ask(
     now_ns = limiter.now_ns()
     asked = asked_limits(limiter)
     generation, limits = asked.find(wish, now_ns)
+    asked.meet(limits, route)
     _refuse_unset(asked, limits, scope)
     fresh = uncharged(outer, limits)
     matched = asked.matched(generation, limits, wish, route) if fresh is limits else None

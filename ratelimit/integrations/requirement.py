@@ -20,6 +20,7 @@ from ratelimit.policy.schema.binder import bind
 from ratelimit.policy.schema.model import Limit
 from ratelimit.policy.schema.problem import Report
 from ratelimit.policy.schema.rate import RateSyntaxError, parse_rates
+from ratelimit.runtime.limits_in_code import KEY, ROUTE
 
 Amount = int | Mapping[str, int]
 """How much: in the unit of the limits that are asked for, or for each of several units."""
@@ -28,10 +29,6 @@ Cost = Amount | Callable[[Any], Amount | Awaitable[Amount]]
 Key = Callable[[Any], str | Awaitable[str | None] | None]
 """Says of a request which budget it takes from; None or "": the one of its address."""
 
-ROUTE = "asked_route"
-"""The identity that gives each route a budget of its own."""
-KEY = "asked_key"
-"""The identity that the application's own function says."""
 _LONGEST_NAME = 64
 _ELSEWHERE = {
     "key_func": 'here that is `per`: "ip", another identity of the policy, or a function of the request',

@@ -1,14 +1,17 @@
 """Limits that an application's code declares, kept beside the table for the commands that look at it.
 
-Workers that share memory keep them as they start. They lie in the user's folder of shared memory under a name
-that follows from the policy's path, and go with the policy's table (`leftovers`). A worker that cannot keep
-them goes on without, and commands then know the policy's own limits alone.
+Workers that share memory keep them as they start. A limit without a name of its own counts each route by
+itself, so a caller's counter follows from the caller and the route: such a route is kept as it first asks.
+Both lie in the user's folder of shared memory under names that follow from the policy's path, and go with
+the policy's table (`leftovers`). A worker that cannot keep them goes on without, and commands then know the
+policy's own limits alone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,14 @@ from typing import Any
 from ratelimit.errors import StoreError
 from ratelimit.parsing.json import JsonError, read_json
 from ratelimit.stores.embedded.folder import memory_folder
-from ratelimit.stores.leftovers import kept_limits, own_file, put_whole
+from ratelimit.stores.leftovers import kept_limits, kept_routes, own_file, put_whole
 
 MAX_BYTES = 1 << 18
-"""The most that is read; 128 limits take a tenth."""
+"""The most that is read, and of routes written; 128 limits take a tenth."""
+ROUTE = "asked_route"
+"""The identity that gives each route a budget of its own."""
+KEY = "asked_key"
+"""The identity that the application's own function says."""
 
 
 def keep(policy_path: str, tables: Sequence[Mapping[str, Any]]) -> None:
@@ -40,3 +47,43 @@ def kept(policy_path: str) -> list[dict[str, Any]]:
     except (OSError, ValueError, StoreError, JsonError):
         return []
     return [table for table in found if isinstance(table, dict)] if isinstance(found, list) else []
+
+
+def keep_route(policy_path: str, limit: str, digest: str) -> None:
+    """Keep that a route asked for a limit, unless it is kept. Lines of several workers do not mix.
+
+    Args:
+        policy_path: of the policy.
+        limit: the limit's name.
+        digest: the route's value of `ROUTE`.
+    """
+    if digest in kept_routes_of(policy_path).get(limit, ()):
+        return
+    line = json.dumps([limit, digest]).encode() + b"\n"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    with contextlib.suppress(OSError, StoreError):
+        place = kept_routes(str(Path(policy_path).absolute()), memory_folder(make=True))
+        fd = os.open(place, flags, 0o600)
+        try:
+            if os.fstat(fd).st_size + len(line) <= MAX_BYTES:
+                os.write(fd, line)
+        finally:
+            os.close(fd)
+
+
+def kept_routes_of(policy_path: str) -> dict[str, list[str]]:
+    """Return by limit the routes that asked for it, each by its value of `ROUTE`."""
+    text: bytes | None = None
+    with contextlib.suppress(OSError, StoreError):
+        text = own_file(kept_routes(str(Path(policy_path).absolute()), memory_folder()), MAX_BYTES)
+    found: dict[str, list[str]] = {}
+    for line in (text or b"").splitlines():
+        with contextlib.suppress(ValueError, JsonError):
+            limit, digest = read_json(line)
+            if (
+                isinstance(limit, str)
+                and isinstance(digest, str)
+                and digest not in found.setdefault(limit, [])
+            ):
+                found[limit].append(digest)
+    return found

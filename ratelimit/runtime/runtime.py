@@ -56,6 +56,9 @@ UPKEEP_NS = 100_000_000
 class AskedRules(Protocol):
     """The limits that routes ask for in code."""
 
+    generation: BoundPolicy | None
+    """The policy that has them; None until a route asks."""
+
     @property
     def rules(self) -> Sequence[LimitRule]:
         """The rules of limits that no policy file has."""

@@ -27,7 +27,9 @@ ABROAD_S = 86_400
 TEXT = "last-policy-"
 """The same of the text that `last_policy` keeps,"""
 LIMITS = "limits-in-code-"
-"""and of the limits that `limits_in_code` keeps."""
+"""of the limits that `limits_in_code` keeps,"""
+ROUTES = "routes-in-code-"
+"""and of the routes that asked for them."""
 _LONGEST_NOTE = 8192
 _MOUNTS = Path("/proc/self/ns/mnt")
 
@@ -90,8 +92,8 @@ def sweep_if_gone(policy: str, folder: Path) -> None:
     with contextlib.suppress(OSError):
         theirs = list(_tables(policy, folder))
         if all(is_abandoned(path) for path in theirs):
-            beside = (_note(policy, folder), kept_text(policy, folder), kept_limits(policy, folder))
-            for path in (*theirs, *beside):
+            beside = (kept_text(policy, folder), kept_limits(policy, folder), kept_routes(policy, folder))
+            for path in (*theirs, _note(policy, folder), *beside):
                 path.unlink(missing_ok=True)
 
 
@@ -103,6 +105,11 @@ def kept_text(policy: str, folder: Path) -> Path:
 def kept_limits(policy: str, folder: Path) -> Path:
     """Return where the limits of the code beside a policy are kept in a folder."""
     return folder / f"{LIMITS}{prefix_of(policy).rstrip('-')}"
+
+
+def kept_routes(policy: str, folder: Path) -> Path:
+    """Return where the routes are kept in a folder that asked for limits of the code beside a policy."""
+    return folder / f"{ROUTES}{prefix_of(policy).rstrip('-')}"
 
 
 def _tables(policy: str, folder: Path) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
+from ratelimit.runtime.route_counters import route_counters
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.shed import MOST_LINES, ShedLine
 from ratelimit.worker.events.host import memory_of
@@ -47,7 +48,7 @@ class InquiryFollower:
                 metrics, hour = "", 0
                 took = TakenHere()
                 if inquiry.key == fingerprint_of(limiter.store.hasher.key).hex():
-                    hashes = None if inquiry.about_all else set(inquiry.hashes)
+                    hashes = None if inquiry.about_all else self._named(limiter, inquiry.hashes)
                     lines = self._lines(limiter, hashes)[:MOST_LINES]
                     shed = [] if hashes is None else self._shed(limiter, hashes)[:MOST_LINES]
                 if inquiry.about_all:
@@ -65,6 +66,15 @@ class InquiryFollower:
                 self._answered[name] = None
             for name in list(self._answered)[:-MOST_ANSWERED]:
                 del self._answered[name]
+
+    @staticmethod
+    def _named(limiter: Limiter, hashes: Collection[int]) -> set[int]:
+        """Return the hashes that refusals of these callers are noted with here."""
+        asked, path = limiter.runtime.asked, limiter.runtime.file.path
+        bound = None if asked is None else asked.generation
+        if bound is None:
+            return set(hashes)
+        return {*hashes, *route_counters(bound, None if path is None else str(path), hashes)}
 
     @staticmethod
     def _shed(limiter: Limiter, hashes: Collection[int]) -> list[ShedLine]:

@@ -92,6 +92,7 @@ def ask(environ: Environ, wish: Wish, route: str, request: object, params: dict[
     amount = amount_by(wish.cost(request)) if callable(wish.cost) else wish.cost
     asked = asked_limits(limiter)
     generation, limits = asked.find(wish, now_ns)
+    asked.meet(limits, route)
     for limit, name in asked.needs(limits):
         if name not in environ:
             raise UsageError(unset_words(limit, name, environ.get("PATH_INFO", "")), code="state-unset")

@@ -349,11 +349,16 @@ def test_undo_of_a_clear_counts_the_accounts_that_the_clear_counted(actor: Actor
     assert "1 account" not in undo.output
 
 
-async def test_a_limit_in_code_is_shown_with_what_is_left(tmp_path: Path) -> None:
-    """Hazard: of a limit that a route declares, nothing is known but that something refused."""
-    app = FastAPI()
+@pytest.mark.parametrize("name", ["in code", None])
+async def test_a_limit_in_code_is_shown_with_what_is_left(tmp_path: Path, name: str | None) -> None:
+    """Hazard: of a limit that a route declares, nothing is known but that something refused.
 
-    @app.get("/search", dependencies=[Depends(limit("2/hour", per="account", name="in code"))])
+    One without a name gives each route a budget of its own: its counter is no caller's alone.
+    """
+    app = FastAPI()
+    called, per = (name, "account") if name else ("2/hour per account", "account + asked_route")
+
+    @app.get("/search", dependencies=[Depends(limit("2/hour", per="account", name=name))])
     async def search() -> str:
         return "found"
 
@@ -364,15 +369,19 @@ async def test_a_limit_in_code_is_shown_with_what_is_left(tmp_path: Path) -> Non
     assert await client.statuses(3, "GET", "/search", [(b"x-api-key", b"c-5")]) == [200, 200, 429]
     found = who(policy, "c-5")
     (refused,) = found["refused"]
-    assert (refused["limit"], refused["per"], refused["refused"]) == ("in code", "account", 1)
-    (left,) = [each for each in found["limits"] if each["limit"] == "in code"]
+    assert (refused["limit"], refused["per"], refused["refused"]) == (called, per, 1)
+    (left,) = [each for each in found["limits"] if each["limit"] == called]
     assert (left["remaining"], left["of"], left["refuses"]) == (0, 2, True)
+    (revealed,) = json.loads(run("show", "refused", policy, "--reveal", "account=c-5", "--json").stdout)[
+        "refused"
+    ]
+    assert (revealed["limit"], revealed["refused"]) == (called, 1)
     with reading(policy) as pages:
-        assert "in code refuses: the next request fits in" in pages.find("c-5").text
-    assert run("act", "budget", "set", policy, "c-6", "in code=3", "--yes").exit_code == 0
+        assert f"{called} refuses: the next request fits in" in pages.find("c-5").text
+    assert run("act", "budget", "set", policy, "c-6", f"{called}=3", "--yes").exit_code == 0
     ActFollower(limiter.store.place).look(limiter)
     assert await client.statuses(4, "GET", "/search", [(b"x-api-key", b"c-6")]) == [200, 200, 200, 429]
-    (left,) = [each for each in who(policy, "c-6")["limits"] if each["limit"] == "in code"]
+    (left,) = [each for each in who(policy, "c-6")["limits"] if each["limit"] == called]
     assert (left["remaining"], left["of"]) == (0, 3)
     limiter.close()
 

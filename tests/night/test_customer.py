@@ -24,7 +24,7 @@ from tests.support.stopwatch import Stopwatch
 
 CUSTOMER, ADDRESS, CARD = "c-5", "203.0.113.9", "card-9"
 HEADERS = [(b"x-api-key", CUSTOMER.encode()), (b"x-payment", CARD.encode())]
-IN_CODE = "in code"
+IN_CODE = "2/year per account"
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ async def asked_of_a_full_back_end(host: Host) -> list[int]:
 def with_a_limit_in_code() -> FastAPI:
     app = FastAPI()
 
-    @app.get("/code", dependencies=[Depends(limit("2/year", per="account", name="in code"))])
+    @app.get("/code", dependencies=[Depends(limit("2/year", per="account"))])
     async def code() -> str:
         return "found"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ratelimit.budgets.paid import paid_of
 from ratelimit.budgets.stage import own_rule
@@ -35,11 +35,12 @@ from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts.refused import DeniedCaller, RefusedCaller, denied_callers, refused_callers
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.runtime.route_counters import core_of, rows_by_route
 from ratelimit.stores.acts.act import Act, in_force
 from ratelimit.stores.embedded.store import EmbeddedStore
 
 if TYPE_CHECKING:
-    from ratelimit.stores.redis.decision.plan import RedisPlan
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +176,9 @@ class Knowledge:
         return self.source is not None and reasons(self.source.correlator.core, key) is not None
 
     def left(self, row: Sequence[int]) -> list[Left]:
-        """Return what each limit has left that counts by nothing but identities in a row.
+        """Return what each limit has left that counts by nothing but identities in a row, and by the route.
 
+        Of a limit that counts each route by itself, those routes of which something is used.
         A limit on requests at once is left out where this process has no seat among the workers.
 
         Raises:
@@ -191,6 +193,12 @@ class Knowledge:
             except InspectionFailure as failure:
                 self._failure = failure  # it is not asked and waited for again
                 raise
+        amendment, now_ns = amendment_of(self.compiled, self.acts), self.bound.store.clock.now_ns()
+        for rule, rows in rows_by_route(self.bound, self.deployment.policy.path, row):
+            if rule.algorithm not in ("distinct", "concurrency"):
+                own = own_rule(rule, amendment, row, now_ns)
+                left = [each for one in rows for each in self.left_of([own], one)]
+                found += [each for each in left if not each.is_full] or left[:1]
         return found
 
     def rules_of(self, row: Sequence[int]) -> list[LimitRule]:
@@ -232,7 +240,11 @@ class Knowledge:
 
     def keys_of(self, rules: Sequence[LimitRule], row: Sequence[int]) -> list[int]:
         """Return what limits count a request by that count by several identities together."""
-        return [self.key_of(rule, row) for rule in rules if len(rule.per) > 1]
+        known = [rule for rule in rules if all(row[position] >= 0 for position in rule.per)]
+        found = [self.key_of(rule, row) for rule in known if len(rule.per) > 1]
+        for rule, rows in rows_by_route(self.bound, self.deployment.policy.path, row):
+            found += [self.key_of(rule, one) for one in rows]
+        return found
 
     def key_of(self, rule: LimitRule, row: Sequence[int]) -> int:
         """Return the counter that a limit counts a request in."""
@@ -240,8 +252,7 @@ class Knowledge:
 
     def core_of(self, rule: LimitRule) -> engine.Plan:
         """Return what knows the keys of a limit's counters."""
-        plan = self.bound.plan_of([rule])
-        return plan if isinstance(plan, engine.Plan) else cast("RedisPlan", plan).core
+        return core_of(self.bound, rule)
 
     def row_of(self, hashes: dict[int, int]) -> list[int]:
         """Return the identities of a request that has these, by position, and no others."""
