@@ -42,7 +42,7 @@ EVENTS: Mapping[str, tuple[bool, str]] = {
     "actor-released": (False, "Accounts are no longer taken for one actor."),
     "group-refused": (
         True,
-        "Limits refuse a payer or a sponsor with many accounts: perhaps an organisation. "
+        "Limits refuse a payer, a sponsor or an address of many accounts: perhaps an organisation. "
         "If you know it, give it another number for a while, or a plan, or say what it has paid.",
     ),
     "target-learned": (

@@ -33,6 +33,7 @@ from ratelimit.inspection.hosts.raising import raised_of
 from ratelimit.inspection.identities import short_hash
 from ratelimit.load.shed import named
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.stores.shed import ShedLine
 
 _COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
@@ -190,7 +191,7 @@ def print_person(
         said(f"`{rule.name}`, {formatting.rate_of(rule, known.compiled)}: `explain --live` looks at it")
     console.print()
     if person.refused or person.shed:
-        console.print(_refused_table(person))
+        console.print(_refused_table(known, person))
         for actor, act in person.left.items():
             if any(person.left_by(each) is act for each in person.refused):
                 said(
@@ -344,7 +345,16 @@ def _left(each: Left) -> Text:
     return said
 
 
-def _refused_table(person: Person) -> Table:
+def _shared_by(known: Knowledge, person: Person, refused: Refused) -> str:
+    """Return that others of the same address or payment method were refused, too, where it may be so."""
+    own = {value for each in person.callers for value in each.hashes}
+    if refused.hash in own or refused.per in ("", CLUSTER) or refused.per == known.account:
+        return ""
+    accounts = known.accounts_with(refused.hash)
+    return f", all its {accounts:,} accounts" if accounts > 1 else ""
+
+
+def _refused_table(known: Knowledge, person: Person) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("refused by", "as", "on"):
         table.add_column(title, overflow="fold")
@@ -357,7 +367,9 @@ def _refused_table(person: Person) -> Table:
             Text(each.refuser, "bold")
             + Text(f"  {each.aside}" if each.aside else "", "not bold yellow")
             + Text("" if act is None else f"  until act {act.label}", "not bold cyan"),
-            Text(f"{formatting.as_said(each.per) or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
+            Text(f"{formatting.as_said(each.per) or 'in code'} ")
+            + Text(short_hash(each.hash), "yellow")
+            + Text(_shared_by(known, person, each), "dim"),
             Text(each.host),
             Text(f"{about}{each.refused:,}", "yellow" if each.in_shadow else "red"),
             # After it the limit refuses the actor's other accounts.

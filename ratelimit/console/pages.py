@@ -62,7 +62,7 @@ def live(visit: Visit) -> str:
 def _moment(visit: Visit, *, is_fresh: bool) -> dict[str, Any]:
     observation = visit.observation
     found, before = observation.fresh_moments() if is_fresh else observation.moments()
-    trouble = [*found.trouble, *filter(None, [observation.policy()[2]])]
+    trouble = [*_uncovered(found), *filter(None, [observation.policy()[2]])]
     actors: Sequence[Overview] = ()
     source, rules = None, observation.policy()[1].compiled.rules
     with suppress(InspectionFailure), observation.known() as known:
@@ -75,6 +75,7 @@ def _moment(visit: Visit, *, is_fresh: bool) -> dict[str, Any]:
         "source": source,
         "rules": rules,
         "trouble": trouble,
+        "is_whole": _is_whole(found),
     }
 
 
@@ -85,7 +86,19 @@ def limits(visit: Visit) -> Response:
     rules = {rule.name: rule for rule in reversed(policy.compiled.rules) if not rule.is_twin}
     rows = limits_by_trouble(found, before)
     trouble = _uncovered(found)
-    return visit.page("limits", rows=rows, rules=rules, compiled=policy.compiled, trouble=trouble)
+    return visit.page(
+        "limits",
+        rows=rows,
+        rules=rules,
+        compiled=policy.compiled,
+        trouble=trouble,
+        is_whole=_is_whole(found),
+    )
+
+
+def _is_whole(moment: Moment) -> bool:
+    """Return whether the counts are those of all hosts."""
+    return not (moment.missing or moment.gone or moment.is_away)
 
 
 def _uncovered(moment: Moment) -> list[str]:
@@ -117,7 +130,7 @@ def limit(visit: Visit) -> Response:
     callers = over_hosts(each for each in found.callers if each.limit == name)
     since, takings = taken(visit)
     times = _times(visit)
-    is_whole = not found.missing and not found.gone and not found.is_away
+    is_whole = _is_whole(found)
     return visit.page(
         "limit",
         times=times,

@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ratelimit.cli import actors
+from ratelimit.core.memory.refusals import refusals_in
+from ratelimit.core.memory.table import Table
 from ratelimit.decision import VERDICTS
 from ratelimit.inspection.actors.actors_here import actors_here
 from ratelimit.inspection.callers.knowledge import Knowledge
@@ -88,6 +91,25 @@ def test_who_is_refused_only_for_the_outage_is_said_and_by_what(away: Path) -> N
     assert "4 requests were refused since then, 4 in the last minute, of 1 caller, by `requests` (4)" in said
     assert f"; most of all {caller} (4)." in said
     assert "Not known: what web-7 did since then, and what callers had used of the limits elsewhere." in said
+
+
+def test_numbers_that_hold_refusals_of_an_outage_before_are_left_out(
+    away: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: "9 requests, by `requests` (9), by `card` (9), some by more than one", of two callers."""
+    refused = outage_of(Policy.load(away)).refused
+    assert refused is not None
+    assert refused.is_exact
+    ((caller, _),) = refused.most.items()
+    stood_in = refusals_in
+
+    def long_ago(table: Table, now_ns: int) -> list[tuple[Any, ...]]:
+        return [(*line[:4], line[4] - 60 * 10**9, *line[5:]) for line in stood_in(table, now_ns)]
+
+    monkeypatch.setattr("ratelimit.inspection.journal.outage.refusals_in", long_ago)
+    outage = outage_of(Policy.load(away))
+    assert f"of 1 caller, by `requests`; most of all {caller}." in outage.words
+    assert json.loads(json.dumps(outage.as_json()))["refused_by_share"]["is_exact"] is False
 
 
 def test_a_request_that_two_limits_refuse_is_said_to_count_twice() -> None:

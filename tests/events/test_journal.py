@@ -595,3 +595,18 @@ def test_entries_are_read_by_others_through_one_function(host: Host) -> None:
         assert (one.kind, one.subject, one.is_warning) == ("self-check", "undeclared-proxy", True)
         assert not list(opened.entries(since_ns=one.time_ns + 1))
     assert not minutes_of(host.workers[0].store.place or Path()).read()
+
+
+def test_a_refused_group_is_said_with_times_that_people_read() -> None:
+    """Hazard: "since 1796281730", and the dollars that an address has paid."""
+    fields = {"limit": "address", "per": "ip", "caller": "036c5a66", "accounts": 25, "refused": 61}
+    fields |= {"since": START_NS // NS, "opens": "for good a plan"}
+    (record,) = read_records([line(0, "group-refused", **fields)])
+    said = entry_of(record).text
+    assert said == (
+        "address refused ip 036c5a66 61 times since 2023-11-14 22:13:20 UTC, which about 25 accounts use: "
+        "perhaps an organisation. If you know it, for good a plan"
+    )
+    fields = {"limit": "spend", "share": 0.8, "until": START_NS // NS}
+    (record,) = read_records([line(0, "budget-used", **fields)])
+    assert "until 2023-11-14 22:13:20 UTC" in entry_of(record).text

@@ -490,9 +490,28 @@ def _text(record: Record) -> str:
     except (KeyError, TypeError, ValueError, AttributeError):  # of another release
         said = None
     if said is None:
-        rest = ", ".join(f"{name} {value}" for name, value in fields.items() if value not in (None, "", 0))
+        rest = ", ".join(
+            f"{name} {_instant(value) if name in _INSTANTS else value}"
+            for name, value in fields.items()
+            if value not in (None, "", 0)
+        )
         said = f"{record.says} {rest}".strip()
     return said
+
+
+_INSTANTS = ("since", "until")
+"""Fields of events with seconds since 1970."""
+
+
+def _instant(seconds: int) -> str:
+    return f"{formatting.instant(seconds * 10**9)} UTC"
+
+
+def _group(fields: Mapping[str, Any]) -> str:
+    said = f"{fields['limit']} refused {formatting.as_said(fields['per'])} {fields['caller']}"
+    said += f" {formatting.count(fields['refused'], 'time')} since {_instant(fields['since'])}"
+    said += f", which about {formatting.count(fields['accounts'], 'account')} use: perhaps an organisation"
+    return f"{said}. If you know it, {fields['opens']}"
 
 
 def _back(fields: Mapping[str, Any]) -> str:
@@ -645,6 +664,7 @@ _WORDS: Mapping[str, Any] = {
     "actor-grew": _actor("grew"),
     "actor-contained": lambda fields: f"actor contained by {fields['limit']}: {fields['refused']:,} refused",
     "actor-released": lambda fields: "no actor any more",
+    "group-refused": _group,
     "target-learned": _target,
     "act-made": _act("made"),
     "act-undone": _act("undone"),

@@ -44,6 +44,8 @@ class ByShare:
     """Refusals of the last hour by limit, the most first: a request counts under each that refused it."""
     most: Mapping[str, int] = field(default_factory=dict)
     """The callers refused most, as screens name them, with how often one limit refused each."""
+    is_exact: bool = True
+    """Whether these are of this outage alone; otherwise refusals of one before it are among them."""
 
     @property
     def words(self) -> str:
@@ -57,13 +59,18 @@ class ByShare:
         if self.callers:
             few = "" if self.callers < MOST_CALLERS else "at least "
             said += f", of {few}{formatting.count(self.callers, 'caller')}"
-        names = [f"`{name}` ({number:,})" for name, number in self.limits.items()]
+        names = [f"`{name}`{self._times(number)}" for name, number in self.limits.items()]
         if len(names) > MOST_LIMITS:
             names[MOST_LIMITS:] = [f"{len(names) - MOST_LIMITS} more limits"]
         said += f", by {', '.join(names)}" if names else ""
-        said += ", some by more than one" if sum(self.limits.values()) > self.requests else ""
-        most = ", ".join(f"{name} ({number:,})" for name, number in self.most.items())
+        by_several = self.is_exact and sum(self.limits.values()) > self.requests
+        said += ", some by more than one" if by_several else ""
+        most = ", ".join(f"{name}{self._times(number)}" for name, number in self.most.items())
         return f"{said}; most of all {most}" if most else said
+
+    def _times(self, number: int) -> str:
+        """Return how often, behind a name; empty where an outage before counts as well."""
+        return f" ({number:,})" if self.is_exact else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,7 @@ class Outage:
                 "callers": refused.callers,
                 "limits": dict(refused.limits),
                 "most": dict(refused.most),
+                "is_exact": refused.is_exact,
             },
             "unknown": [*self.unknown],
         }
@@ -148,13 +156,15 @@ def _by_share(compiled: CompiledPolicy, here: EmbeddedStore, since_ns: int, befo
     rules = {1 + table.counter(rule.counter_name): rule for rule in compiled.rules}
     counter = stood_in_counter(table)
     last_minute, callers, limits = 0, dict[str, int](), dict[str, int]()
-    for noted, who, refused, uncertain, _, last_ns, _, mark, now in refusals_in(table, now_ns):
+    is_exact = True
+    for noted, who, refused, uncertain, first_ns, last_ns, _, mark, now in refusals_in(table, now_ns):
         rule = rules.get(mark)
         if noted != counter or rule is None or last_ns + 10**9 <= since_ns:
             continue
         number = max(1, refused - uncertain)
         caller = f"{formatting.as_said(formatting.per(rule, compiled))} {short_hash(who)}"
         callers[caller] = max(number, callers.get(caller, 0))
+        is_exact &= first_ns + 10**9 > since_ns
         last_minute += now
         limits[rule.name] = limits.get(rule.name, 0) + number
     requests = last_minute if before is None else max(0, total - before)
@@ -164,6 +174,7 @@ def _by_share(compiled: CompiledPolicy, here: EmbeddedStore, since_ns: int, befo
         len(callers),
         _most_first(limits, requests),
         dict(list(_most_first(callers, requests).items())[:MOST_NAMED]),
+        is_exact,
     )
 
 

@@ -62,9 +62,11 @@ MOST_GROUPS = 64
 """Of these, how many are told in a day; those that are refused most come first."""
 OPENING = (
     "for a while `ratelimit act budget set POLICY {per}=hash:{caller} '{limit}=NUMBER'`; "
-    "for good a plan (`tiers` of the limit), or the dollars that it has paid (`paid` of [correlation])"
+    "for good a plan (`tiers` of the limit)"
 )
 """The means by which an open limit has more for a group. A declaration changes verdicts alone."""
+PAYING = ", or the dollars that it has paid (`paid` of [correlation])"
+"""Of one that pays."""
 OTHER_TARGET = 1.5
 """A learned target is told again when it is so many times what was told, or less by as much."""
 MOST_ROUTES = 8
@@ -494,7 +496,8 @@ class EventWatch:
                 accounts=accounts,
                 refused=one.refused,
                 since=one.since_ns // NS,
-                opens=OPENING.format(per=per, caller=name, limit=one.rule.name),
+                opens=OPENING.format(per=per, caller=name, limit=one.rule.name)
+                + (PAYING if one.per in clustering.groups else ""),
             )
 
 
