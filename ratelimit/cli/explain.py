@@ -242,7 +242,7 @@ class Explained:
                 amendment=amendment,
                 features=bystander.parts.makers,
             )
-            matched = matched_of(bound, self.method, target, event, asked)
+            matched = matched_of(bound, self.method, target, event, asked, policy.path)
             row = RecordFacts(bound, fields).identities(record, matched)
             if membership is not None:
                 bound.recognition = RecordRecognition(membership, record, matched)

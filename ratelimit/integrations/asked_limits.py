@@ -163,7 +163,7 @@ class AskedLimits:
                 continue
             self._met.add((limit.name, route))
             if any(compiled.identities[position].name == ROUTE for position in limit.per):
-                limits_in_code.keep_route(str(path), limit.name, _digest_of(route))
+                limits_in_code.keep_route(str(path), limit.name, _digest_of(route), route)
 
     def _join(self, wishes: Sequence[Wish], under: BoundPolicy, now_ns: int) -> BoundPolicy:
         """Return the policy in force with what these wishes add to it."""

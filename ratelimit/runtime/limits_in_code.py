@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ MAX_BYTES = 1 << 18
 """The most that is read, and of routes written; 128 limits take a tenth."""
 ROUTE = "asked_route"
 """The identity that gives each route a budget of its own."""
+_LONGEST_ROUTE = 256
 KEY = "asked_key"
 """The identity that the application's own function says."""
 
@@ -49,17 +50,18 @@ def kept(policy_path: str) -> list[dict[str, Any]]:
     return [table for table in found if isinstance(table, dict)] if isinstance(found, list) else []
 
 
-def keep_route(policy_path: str, limit: str, digest: str) -> None:
+def keep_route(policy_path: str, limit: str, digest: str, route: str) -> None:
     """Keep that a route asked for a limit, unless it is kept. Lines of several workers do not mix.
 
     Args:
         policy_path: of the policy.
         limit: the limit's name.
         digest: the route's value of `ROUTE`.
+        route: what it is a digest of: the path as the framework writes it, if it has one, and the handler.
     """
     if digest in kept_routes_of(policy_path).get(limit, ()):
         return
-    line = json.dumps([limit, digest]).encode() + b"\n"
+    line = json.dumps([limit, digest, route[:_LONGEST_ROUTE]]).encode() + b"\n"
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     with contextlib.suppress(OSError, StoreError):
         place = kept_routes(str(Path(policy_path).absolute()), memory_folder(make=True))
@@ -71,19 +73,30 @@ def keep_route(policy_path: str, limit: str, digest: str) -> None:
             os.close(fd)
 
 
-def kept_routes_of(policy_path: str) -> dict[str, list[str]]:
-    """Return by limit the routes that asked for it, each by its value of `ROUTE`."""
+def kept_routes_of(policy_path: str) -> dict[str, dict[str, str]]:
+    """Return by limit the routes that asked for it, by their values of `ROUTE`."""
     text: bytes | None = None
     with contextlib.suppress(OSError, StoreError):
         text = own_file(kept_routes(str(Path(policy_path).absolute()), memory_folder()), MAX_BYTES)
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, str]] = {}
     for line in (text or b"").splitlines():
         with contextlib.suppress(ValueError, JsonError):
-            limit, digest = read_json(line)
-            if (
-                isinstance(limit, str)
-                and isinstance(digest, str)
-                and digest not in found.setdefault(limit, [])
-            ):
-                found[limit].append(digest)
+            limit, digest, route = read_json(line)
+            if isinstance(limit, str) and isinstance(digest, str) and isinstance(route, str):
+                found.setdefault(limit, {})[digest] = route
     return found
+
+
+def route_asked(policy_path: str, limits: Collection[str], path: str) -> str | None:
+    """Return the value of `ROUTE` of a request to a path; None where several routes may be meant.
+
+    Args:
+        policy_path: of the policy.
+        limits: those that its route asks for.
+        path: the request's.
+    """
+    found: dict[str, str] = {}
+    for limit, routes in kept_routes_of(policy_path).items():
+        found |= routes if limit in limits else {}
+    of_path = [digest for digest, route in found.items() if route.partition(" ")[0] == path]
+    return next(iter(of_path or (found if len(found) == 1 else ())), None)

@@ -376,6 +376,10 @@ async def test_a_limit_in_code_is_shown_with_what_is_left(tmp_path: Path, name: 
         "refused"
     ]
     assert (revealed["limit"], revealed["refused"]) == (called, 1)
+    asked = ["explain", policy, "-r", "GET /search account=c-5", "--live", "--ask", called]
+    explained = json.loads(run(*asked, "--json").stdout)
+    (line,) = [each for each in explained["limits"] if each["limit"] == called]
+    assert line["allowed"] is False
     with reading(policy) as pages:
         assert f"{called} refuses: the next request fits in" in pages.find("c-5").text
     assert run("act", "budget", "set", policy, "c-6", f"{called}=3", "--yes").exit_code == 0

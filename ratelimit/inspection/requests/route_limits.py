@@ -11,12 +11,20 @@ from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
+from ratelimit.runtime.limits_in_code import ROUTE, route_asked
 
 
 def matched_of(
-    bound: BoundPolicy, method: str, target: str | Target, event: Event, names: Sequence[str]
+    bound: BoundPolicy,
+    method: str,
+    target: str | Target,
+    event: Event,
+    names: Sequence[str],
+    policy_path: str | None,
 ) -> Matched:
     """Return what applies to a request, the limits of these names with it.
+
+    Limits in code that count each route by itself are looked at as the route counts that asked for them.
 
     Raises:
         InspectionFailure: the policy has no such limit.
@@ -38,7 +46,9 @@ def matched_of(
         by_event = {"request": route.on_request, "connect": route.on_connect, "message": route.on_message}
         by_path = by_event[event]
     together = [limit for limit in limits if limit.name in names or limit.index in by_path]
-    return bound.of(together, template, params)
+    path = target if isinstance(target, str) else target.path
+    asked = None if policy_path is None else route_asked(policy_path, names, path)
+    return bound.of(together, template, params if asked is None else {**params, ROUTE: asked})
 
 
 def unmatched_names(compiled: CompiledPolicy) -> list[str]:
