@@ -138,7 +138,7 @@ def _side_by_side(
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("actor")
     table.add_column("verdict", overflow="fold")
-    for title in ("accounts", "pay\nmethods", "accounts\nan address", "at\nhome", "new", "joined\nin 1 h"):
+    for title in ("accounts", "pay\nmethods", "accounts\nper address", "at\nhome", "new", "joined\nin 1 h"):
         table.add_column(AnyText(title), justify="right")
     table.add_column("asked", justify="right")
     for actor, glance, ruling in zip(actors, glances, rulings, strict=True):

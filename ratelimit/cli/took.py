@@ -161,7 +161,10 @@ def _print_campaign(policy: str, campaign: Campaign, compiled: CompiledPolicy) -
         first = min(each.first_ns for each in campaign.limits)
         hosts = ", ".join(sorted({host for each in campaign.limits for host in each.hosts}))
         since = f"{formatting.instant(first)[:16]} UTC"
-        note(f"Known from {since}, on {hosts}. The day begins at 00:00 UTC. Sums are the least.")
+        note(
+            f"Known from {since}, on {hosts}. The day begins at 00:00 UTC; the hour in which it was found is "
+            "counted whole. Sums are the least."
+        )
     else:
         note("Of what it took of limits nothing is noted.")
     if campaign.uncounted:

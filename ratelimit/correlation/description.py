@@ -121,7 +121,7 @@ def lacking(group: Statistics, settings: Settings) -> list[str]:
         (group["homed"] > s.homed, f"{100 * group['homed']:.0f} % of its accounts have a home"),
         (
             group["seen"] < min(SEEN_ENOUGH, SEEN_PART * group["accounts"]),
-            f"only {_number(group['seen'], 'account')} had the time to come home",
+            f"{_seen(group['seen'])} known for long enough to be seen at home",
         ),
         (group["fresh"] < FRESH, f"{100 * group['fresh']:.0f} % of its accounts are known to be new"),
         (
@@ -130,6 +130,12 @@ def lacking(group: Statistics, settings: Settings) -> list[str]:
         ),
     )
     return [said for is_lacking, said in bounds if is_lacking]
+
+
+def _seen(accounts: int) -> str:
+    if not accounts:
+        return "no account is"
+    return f"only {_number(accounts, 'account')} {'is' if accounts == 1 else 'are'}"
 
 
 def verdict_word(verdict: int) -> str | None:
@@ -173,7 +179,7 @@ def _ages(group: Statistics, new_s: int) -> str:
 def _ratio(group: Statistics) -> str:
     # Of its busiest six hours: accounts that take turns do not count all at once.
     ratio = f"{group['exits'] / max(1, group['busiest']):.2g}"
-    return f"{ratio} {'exit' if ratio == '1' else 'exits'} an active account"
+    return f"{ratio} {'exit' if ratio == '1' else 'exits'} for each active account"
 
 
 def _number(count: int, noun: str, plural: str = "") -> str:

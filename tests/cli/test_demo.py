@@ -99,7 +99,7 @@ def test_everyone_is_somebody_else() -> None:
 
 WORDS = (
     "48 payment methods of 240 accounts meet at 144 addresses nobody else uses; none is ever at home; "
-    "all are younger than two weeks. It has 0.6 exits an active account, more than an organisation has."
+    "all are younger than two weeks. It has 0.6 exits for each active account, more than an organisation has."
 )
 SCHOOL = (
     "6 payment methods of 60 accounts meet at 4 addresses nobody else uses; none is ever at home; "

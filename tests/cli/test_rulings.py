@@ -191,13 +191,13 @@ def test_what_tells_actors_apart_is_on_every_screen(actor: Actor, tmp_path: Path
     (name,) = actor.clusters(BOTS)
     (told,) = json.loads(run("show", "actors", policy, "--json").stdout)["actors"]
     assert (told["accounts_an_address"], told["at_home"], told["new"]) == (1.5, 0, 60)
-    line = "60 accounts on 6 payment methods, 1.5 accounts an address; none at home, all new"
+    line = "60 accounts on 6 payment methods at 40 addresses; none at home, all new"
     for screen in (run("show", "actors", policy), run("who", policy, "bot7")):
         assert line in words(screen.stdout)
     with reading(policy) as reader:
         assert line in words(reader.get("/").text)
         assert line in words(reader.get(f"/actor?id={name:016x}").text)
-        assert "accounts an address" in words(reader.get("/actors").text)
+        assert "accounts per address" in words(reader.get("/actors").text)
 
 
 def test_a_number_set_just_now_says_so_and_what_was_used_before(actor: Actor, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def said(**changes: Any) -> str:
 def test_certain_actor_is_described_as_an_analyst_would() -> None:
     assert said() == (
         "41 payment methods of 2,466 accounts meet at 1,960 addresses nobody else uses; "
-        "none is ever at home; all are younger than two weeks. It has 0.71 exits an active account, "
+        "none is ever at home; all are younger than two weeks. It has 0.71 exits for each active account, "
         "more than an organisation has."
     )
 
@@ -85,7 +85,8 @@ def test_likely_says_what_it_lacks_to_be_certain() -> None:
     words = said(exits=4.0, addresses=4, sole=4, accounts=60, methods=6, busiest=60)
     assert "An organisation that has just come looks like this, too." in words
     assert (
-        "Not certain: traffic of about 4 exits where 256 are needed; 0.067 exits an active account" in words
+        "Not certain: traffic of about 4 exits where 256 are needed; "
+        "0.067 exits for each active account" in words
     )
 
 

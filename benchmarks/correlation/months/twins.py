@@ -61,7 +61,7 @@ class Facts:
         payer = "no payer" if self.paid is None else f"payer with ${self.paid:,.0f}"
         return (
             f"{payer}; {100 * self.known:.0f} % by accounts of a month; {self.a_day:,.0f} a day an account; "
-            f"{self.at_one:.0f} accounts an address; {self.payers:.0f} payers a network"
+            f"{self.at_one:.0f} accounts per address; {self.payers:.0f} payers a network"
         )
 
 

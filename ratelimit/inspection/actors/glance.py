@@ -59,8 +59,8 @@ class Glance:
         """It in one line."""
         accounts = formatting.count(self.looked_at, "account")
         return (
-            f"{accounts} on {formatting.count(self.payments, 'payment method')}, "
-            f"{self.an_address:.1f} accounts an address; "
+            f"{accounts} on {formatting.count(self.payments, 'payment method')} "
+            f"at {self.addresses:,} address{'' if self.addresses == 1 else 'es'}; "
             f"{_part(self.homed, self.looked_at)} at home, {_part(self.new, self.looked_at)} new, "
             f"{self.joined:,} joined within an hour"
         )
