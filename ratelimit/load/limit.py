@@ -272,7 +272,10 @@ class LoadLimit:
 
     def retry_ns(self, priority: ShedPriority, now_ns: int) -> int:
         """Return the wait of a request that is shed, a random time about its turn: see `Promises`."""
-        return self._promises.promise(now_ns, self.flight.entries(now_ns), priority.place)
+        flight = self.flight
+        # A limiter that closes sheds what it holds.
+        entries = (flight.entered, 0, 0, 1.0) if flight.closed else flight.entries(now_ns)
+        return self._promises.promise(now_ns, entries, priority.place)
 
     def shed_priority(
         self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int], units: int = 1
