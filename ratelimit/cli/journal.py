@@ -150,7 +150,9 @@ def _show_missing(policy: Policy, journal: Journal) -> None:
     for host, silent_s in journal.gone.items():
         note(f"{host} is taken for gone, {unheard_words(silent_s, is_silent=True)}.")
     silent = journal.missing.items()
-    fail_if_unheard([f"{host}, {unheard_words(silent_s, is_silent=True)}" for host, silent_s in silent])
+    fail_if_unheard(
+        [f"{host}, {unheard_words(max(1, silent_s), is_silent=True)}" for host, silent_s in silent]
+    )
 
 
 def entry_names(policy: Policy, names: Sequence[str], *, whole: bool = True) -> list[str]:

@@ -5,13 +5,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +16,14 @@ import pytest
 
 from ratelimit.usage.report import UsageReading, reader_of, reading_of
 from tests.servers.serving import serving
+from tests.support.engine import ENGINE, FOLDER, engine
 
-FOLDER = Path(__file__).absolute().parents[2] / "examples" / "llm-api"
-ENGINE = Path(sys.prefix) / "engine"
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(not ENGINE.exists(), reason="`make gateway` installs the engine"),
 ]
 MOST = 12
 SAY: Any = [{"role": "user", "content": "Tell me of the sea."}]
-
-
-@contextmanager
-def engine(log: Path) -> Iterator[str]:
-    """Run the engine on a port of the kernel's choice; yield its address."""
-    command = [sys.executable, str(FOLDER / "engine.py"), "0"]
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            command, env={**os.environ, "PYTHONPATH": str(ENGINE)}, stdout=subprocess.PIPE, stderr=errors
-        )
-        try:
-            assert process.stdout is not None
-            said = process.stdout.readline().decode()
-            address = re.search(r"http://\S+", said)
-            assert address is not None, log.read_text()[-2000:]
-            yield address[0]
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
 
 
 def produced(address: str) -> int:

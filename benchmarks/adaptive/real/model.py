@@ -1,0 +1,179 @@
+"""A real engine at three times its load: llama.cpp with a small model, four places, one thread.
+
+python -m benchmarks.adaptive.real.model SECONDS SEED [SEED ...]
+
+`make gateway` installs the engine. What it can do is measured before: four callers, each with its next
+request when it has its answer. Then callers come at random, three times as many, whether or not the ones
+before were answered; each goes after eight seconds. Prompts differ, and nothing of them is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ratelimit.demo.saturated.callers import PATIENCE_S, TIMES, Outcome, Second
+from ratelimit.demo.saturated.run import started
+from tests.support.engine import ENGINE, engine
+from tests.support.redis.port import free_port
+
+GATEWAY = "benchmarks.adaptive.real.model_gateway"
+PLACES = 4
+TARGET_S = 2.0
+SETTLING_S = 10
+"""Seconds in which a limit does not know yet how many places there are; they are counted apart."""
+PROMPT_WORDS, ANSWER_TOKENS = 40, 12
+MEASURED_S = 10.0
+POLICY = """\
+version = 1
+[store]
+memory = "{table}"
+[adaptive]
+{keys}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What stands before the engine: no limit, or one with these keys."""
+
+    name: str
+    keys: str | None = None
+
+
+MEANS = (
+    Means("nothing"),
+    Means("[adaptive] first_byte", f'first_byte = "{TARGET_S:g}s"'),
+    Means("[adaptive], learned", ""),
+    Means(
+        "[adaptive] first_byte, reports", f'first_byte = "{TARGET_S:g}s"\nreports = ["{{engine}}/metrics"]'
+    ),
+)
+SHORT = MEANS[:2]
+
+
+def body_of(draws: random.Random) -> bytes:
+    """Return a request whose prompt no other one begins with."""
+    words = " ".join(f"{draws.randrange(10**4)}" for _ in range(PROMPT_WORDS))
+    asked = {"prompt": words, "max_tokens": ANSWER_TOKENS, "ignore_eos": True, "stream": True}
+    return json.dumps(asked | {"cache_prompt": False}).encode()
+
+
+async def asked(port: int, body: bytes, began: float, second: Second) -> None:
+    """Ask once, and note what became of it; the first byte is that of the first token."""
+    loop = asyncio.get_running_loop()
+    second.came += 1
+    try:
+        async with asyncio.timeout_at(began + PATIENCE_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                head = f"POST /v1/completions HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\n"
+                writer.write(
+                    f"{head}Content-Type: application/json\r\nConnection: close\r\n\r\n".encode() + body
+                )
+                status = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1]
+                if status == b"503":
+                    second.refused += 1
+                    return
+                if not await reader.read(1):
+                    raise OSError("no answer")
+                took_s = loop.time() - began
+                second.waits_s.append(took_s)
+                second.in_time += took_s <= TARGET_S
+                await reader.read()
+            finally:
+                writer.close()
+    except (OSError, asyncio.IncompleteReadError):  # a time-out is an OSError
+        second.given_up += 1
+
+
+async def capacity(port: int, seconds: float, seed: int) -> float:
+    """Return how many answers a second the engine gives to as many callers as it has places."""
+    loop, draws = asyncio.get_running_loop(), random.Random(seed)
+    end = loop.time() + seconds
+    done: list[float] = []
+
+    async def one() -> None:
+        while loop.time() < end:
+            second = Second()
+            await asked(port, body_of(draws), loop.time(), second)
+            done.extend(second.waits_s and [loop.time()])
+
+    await asyncio.gather(*(one() for _ in range(PLACES)))
+    return sum(at <= end for at in done) / seconds
+
+
+async def played(means: Means, address: str, rate: float, seconds: int, seed: int) -> Outcome:
+    """Return what became of the callers of one run."""
+    outcome = Outcome([Second() for _ in range(seconds)])
+    draws, loop = random.Random(seed), asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ratelimit-benchmark-")))
+        port, words = free_port(), [address]
+        if means.keys is not None:
+            policy = folder / "policy.toml"
+            keys = means.keys.replace("{engine}", address)
+            policy.write_text(POLICY.format(table=folder / "table", keys=keys))
+            words.append(str(policy))
+        await stack.enter_async_context(started(folder, GATEWAY, port, *words))
+        began, at = loop.time(), 0.0
+        async with asyncio.TaskGroup() as group:
+            while (at := at + draws.expovariate(rate)) < seconds:
+                await asyncio.sleep(began + at - loop.time())
+                outcome.late_s = max(outcome.late_s, loop.time() - began - at)
+                group.create_task(asked(port, body_of(draws), began + at, outcome.seconds[int(at)]))
+    return outcome
+
+
+def play(
+    seconds: int, seeds: Sequence[int], means: Sequence[Means] = MEANS
+) -> dict[str, tuple[float, Outcome]]:
+    """Play each means with each seed, and print them; return capacity and outcome after settling."""
+    if not ENGINE.exists():
+        raise SystemExit("`make gateway` installs the engine")
+    found: dict[str, tuple[float, Outcome]] = {}
+    for one in means:
+        whole, can = Outcome(), 0.0
+        for seed in seeds:
+            with tempfile.TemporaryDirectory() as folder, engine(Path(folder) / "engine.log") as address:
+                port = urlsplit(address).port
+                assert port is not None
+                rate = asyncio.run(capacity(port, MEASURED_S, seed))
+                outcome = asyncio.run(played(one, address, TIMES * rate, seconds, seed))
+                can += rate * (seconds - SETTLING_S)
+                whole.late_s = max(whole.late_s, outcome.late_s)
+                _print(
+                    f"{one.name}, seed {seed}, first {SETTLING_S} s",
+                    rate * SETTLING_S,
+                    outcome.part(0, SETTLING_S),
+                )
+                whole.seconds += outcome.seconds[SETTLING_S:]
+        _print(f"{one.name}, after", can, whole)
+        found[one.name] = can, whole
+    print(
+        f"First bytes are to come within {TARGET_S:g} s. Callers of the last came "
+        f"{1000 * whole.late_s:.0f} ms late at most."
+    )
+    return found
+
+
+def _print(title: str, can: float, outcome: Outcome) -> None:
+    waits = " · ".join(f"{outcome.wait_s(share):.2f}" for share in (0.5, 0.95, 0.99))
+    share = f"{100 * outcome.in_time / can:.0f} %" if can else "-"
+    print(
+        f"{title:50} came {outcome.came:4}  in time {outcome.in_time:4} = {share:>5} of {can:.0f}  "
+        f"first byte {waits} s  refused {outcome.refused:4}  gave up {outcome.given_up:4}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    play(int(sys.argv[1]), [int(seed) for seed in sys.argv[2:]] or [1])
