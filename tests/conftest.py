@@ -125,6 +125,7 @@ SLOW_FILES = frozenset(
 
 ALONE_FILES = frozenset(
     (
+        "benchmarks/test_adaptive_model.py",
         "benchmarks/test_adaptive_real.py",
         "cli/test_saturated.py",
         "clustering/test_size.py",

@@ -30,7 +30,7 @@ PLACES = 4
 TARGET_S = 2.0
 SETTLING_S = 10
 """Seconds in which a limit does not know yet how many places there are; they are counted apart."""
-PROMPT_WORDS, ANSWER_TOKENS = 40, 12
+PROMPT_WORDS, ANSWER_TOKENS = 12, 12
 MEASURED_S = 10.0
 POLICY = """\
 version = 1
