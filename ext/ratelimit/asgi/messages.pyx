@@ -119,7 +119,7 @@ cdef class NextMessage:
         if self.socket is None or self.socket.door is None:
             raise ValueError("this message is of no connection")
         call = self.socket.take()
-        self.call = call if PyCoro_CheckExact(call) else awaited(call)
+        self.call = call if PyCoro_CheckExact(call) else _awaited(call)
         return 0
 
     cdef int go_on(self, object value, PyObject **result) except -1:
@@ -148,7 +148,7 @@ cdef class NextMessage:
         raise TypeError("a call under way is not pickled")
 
 
-async def awaited(call):
+async def _awaited(call):
     return await call
 
 
