@@ -43,16 +43,21 @@ memory = "{table}"
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What stands before the engine: no limit, or one with these keys."""
+    """What stands before the engine: no limit, or one with these keys.
+
+    `is_calm_first`: while it settles, half of what the engine can do comes.
+    """
 
     name: str
     keys: str | None = None
+    is_calm_first: bool = False
 
 
 MEANS = (
     Means("nothing"),
     Means("[adaptive] first_byte", f'first_byte = "{TARGET_S:g}s"'),
     Means("[adaptive], learned", ""),
+    Means("[adaptive], learned, calm at first", "", is_calm_first=True),
     Means(
         "[adaptive] first_byte, reports", f'first_byte = "{TARGET_S:g}s"\nreports = ["{{engine}}/metrics"]'
     ),
@@ -111,8 +116,13 @@ async def capacity(port: int, seconds: float, seed: int) -> float:
     return sum(at <= end for at in done) / seconds
 
 
-async def played(means: Means, address: str, rate: float, seconds: int, seed: int) -> Outcome:
-    """Return what became of the callers of one run."""
+def _rate(means: Means, can: float, at: float) -> float:
+    """Return how many callers come a second, so many seconds after the beginning."""
+    return can / 2 if means.is_calm_first and at < SETTLING_S else TIMES * can
+
+
+async def played(means: Means, address: str, can: float, seconds: int, seed: int) -> Outcome:
+    """Return what became of the callers of one run, before an engine that can answer so many a second."""
     outcome = Outcome([Second() for _ in range(seconds)])
     draws, loop = random.Random(seed), asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
@@ -126,7 +136,7 @@ async def played(means: Means, address: str, rate: float, seconds: int, seed: in
         await stack.enter_async_context(started(folder, GATEWAY, port, *words))
         began, at = loop.time(), 0.0
         async with asyncio.TaskGroup() as group:
-            while (at := at + draws.expovariate(rate)) < seconds:
+            while (at := at + draws.expovariate(_rate(means, can, at))) < seconds:
                 await asyncio.sleep(began + at - loop.time())
                 outcome.late_s = max(outcome.late_s, loop.time() - began - at)
                 group.create_task(asked(port, body_of(draws), began + at, outcome.seconds[int(at)]))
@@ -147,7 +157,7 @@ def play(
                 port = urlsplit(address).port
                 assert port is not None
                 rate = asyncio.run(capacity(port, MEASURED_S, seed))
-                outcome = asyncio.run(played(one, address, TIMES * rate, seconds, seed))
+                outcome = asyncio.run(played(one, address, rate, seconds, seed))
                 can += rate * (seconds - SETTLING_S)
                 whole.late_s = max(whole.late_s, outcome.late_s)
                 _print(
