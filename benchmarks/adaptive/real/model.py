@@ -2,7 +2,7 @@
 
 python -m benchmarks.adaptive.real.model SECONDS SEED [SEED ...]
 
-`make gateway` installs the engine. What it can do is measured before: four callers, each with its next
+`make gateway` installs the engine. Its capacity is measured first: four callers, each with its next
 request when it has its answer. Then callers come at random, three times as many, whether or not the ones
 before were answered; each goes after eight seconds. Prompts differ, and nothing of them is kept.
 """
@@ -43,7 +43,7 @@ memory = "{table}"
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What stands before the engine: no limit, or one with these keys.
+    """A gateway before the engine: without a limit, or with one of these keys.
 
     `is_calm_first`: while it settles, half of what the engine can do comes.
     """
