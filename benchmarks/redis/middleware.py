@@ -2,9 +2,9 @@
 
 The application of one route is called in process, request after request from a thousand clients:
 behind each middleware with one limit and with three, and in turn with it alone and behind calls
-by a bare client (`bare`). Compared is within each round of requests (`paired`): by the clock on the
-wall, as a request waits for the server; and by processor time of the client, which an event
-loop has for nothing else meanwhile, and of the server. What is compared is the same for all.
+by a bare client (`bare`). Each round of requests is compared by itself (`paired`): by the clock on the
+wall, since a request waits for the server, and by the processor time of the client and of the server.
+An event loop does nothing else in the client's time. All middlewares are compared in the same way.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ MIDDLEWARE = "the middleware"
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a request takes more through one application than through another, or by itself.
+    """The cost of a request through one application, beyond its cost through another or by itself.
 
     Attributes:
         wait_ns: by the clock on the wall: what a request waits, for the server and for this process.

@@ -12,13 +12,13 @@ from ratelimit.policy.routing.target import Placement, Target
 
 @final
 class SocketDoor:
-    """What all WebSockets of one middleware have in common.
+    """The parts that all WebSockets of one middleware share.
 
     Args:
         limiter: its policy is asked.
         resolving: the limiter's resolvers.
-        placement: what is known of the application, to read a handshake's path by.
-        ended: returns what to hand on, of a message that `LimitedSocket.passes` does not decide (None) or refuses.
+        placement: where the application is mounted, as far as that is known; a handshake's path is read by it.
+        ended: takes a message that `LimitedSocket.passes` refuses or does not decide (None); returns the one to hand on.
     """
 
     def __new__(
@@ -46,13 +46,13 @@ class LimitedSocket:
     Args:
         take, send: the server's `receive` and `send`.
         scope: the handshake's.
-        door: what this has in common with other WebSockets.
+        door: the parts that it shares with other WebSockets.
     """
 
     take: Receive
     """Called for each message. The awaitable of a coroutine function costs least."""
     target: str | Target | None
-    """What the handshake asked for; None as long as no message came."""
+    """The handshake's target; None until a message came."""
 
     def __init__(self, take: Receive, send: Send, scope: Scope, door: SocketDoor, /) -> None: ...
     @property
@@ -64,7 +64,7 @@ class LimitedSocket:
         """The policy that messages were decided by last; None before the first."""
     @property
     def matched(self) -> Matched:
-        """What of it applies to them."""
+        """The part of that policy that applies to messages."""
     @property
     def row(self) -> list[int] | None:
         """Their identities; None where no limit asks for them."""

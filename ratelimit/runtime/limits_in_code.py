@@ -25,9 +25,9 @@ MAX_BYTES = 1 << 18
 """The most that is read, and of routes written; 128 limits take a tenth."""
 ROUTE = "asked_route"
 """The identity that gives each route a budget of its own."""
-_LONGEST_ROUTE = 256
 KEY = "asked_key"
-"""The identity that the application's own function says."""
+"""The identity that the application's own function returns."""
+_LONGEST_ROUTE = 256
 
 
 def keep(policy_path: str, tables: Sequence[Mapping[str, Any]]) -> None:
@@ -51,13 +51,13 @@ def kept(policy_path: str) -> list[dict[str, Any]]:
 
 
 def keep_route(policy_path: str, limit: str, digest: str, route: str) -> None:
-    """Keep that a route asked for a limit, unless it is kept. Lines of several workers do not mix.
+    """Keep a route that asked for a limit, once. Lines of several workers do not mix.
 
     Args:
         policy_path: of the policy.
         limit: the limit's name.
         digest: the route's value of `ROUTE`.
-        route: what it is a digest of: the path as the framework writes it, if it has one, and the handler.
+        route: the text of that digest: the path as the framework writes it, if it has one, and the handler.
     """
     if digest in kept_routes_of(policy_path).get(limit, ()):
         return

@@ -1,7 +1,7 @@
 """The counters of callers under limits in code that give each route a budget of its own.
 
-Such a limit counts a caller by the caller and the route together. Which routes there are is known as far as
-they asked: see `limits_in_code`.
+Such a limit counts a caller by the caller and the route together. A route is known once it has asked: see
+`limits_in_code`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def rows_by_route(
     Args:
         bound: a policy that has the limits in code.
         path: of the policy's file.
-        row: the identities of a request, below 0 what is not known of it.
+        row: the identities of a request, below 0 where one is not known.
     """
     for rule, at, routes in _routes_of(bound, path):
         if all(row[position] >= 0 for position in rule.per if position != at):
@@ -50,7 +50,7 @@ def route_counters(bound: BoundPolicy, path: str | None, hashes: Collection[int]
 
 
 def _routes_of(bound: BoundPolicy, path: str | None) -> Iterator[tuple[LimitRule, int, list[int]]]:
-    """Yield each such limit, the place of the route among the identities, and what routes have there."""
+    """Yield each such limit, the place of the route among the identities, and the hashes of routes there."""
     at = next((spec.index for spec in bound.compiled.identities if spec.name == ROUTE), -1)
     if at < 0 or path is None:
         return
@@ -63,6 +63,6 @@ def _routes_of(bound: BoundPolicy, path: str | None) -> Iterator[tuple[LimitRule
 
 
 def core_of(bound: BoundPolicy, rule: LimitRule) -> Plan:
-    """Return what knows the keys of a limit's counters."""
+    """Return the plan of a limit in the core, which has the keys of its counters."""
     plan = bound.plan_of([rule])
     return plan if isinstance(plan, Plan) else cast("RedisPlan", plan).core

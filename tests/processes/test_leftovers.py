@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ratelimit import Limiter
+from ratelimit.runtime import limits_in_code
 from ratelimit.stores import leftovers
 from ratelimit.stores.embedded import folder
 from ratelimit.stores.embedded.mapping import prefix_of
@@ -184,3 +185,19 @@ def test_note_that_says_nothing_removes_nothing(tmp_path: Path, shared: Path, wr
     before = set(shared.iterdir())
     leftovers.sweep_gone(shared, 2e9)
     assert set(shared.iterdir()) == before
+
+
+def test_what_is_kept_of_limits_in_code_goes_with_the_policy(tmp_path: Path, shared: Path) -> None:
+    """Hazard: files of routes stay in memory for each policy that ever was."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text(POLICY.format(rate=3))
+    limiter = Limiter(policy)
+    limits_in_code.keep(str(policy), [{"name": "1/minute per ip"}])
+    for route in ("/a", "/a", "/b"):
+        limits_in_code.keep_route(str(policy), "1/minute per ip", f"digest of {route}", route)
+    routes = limits_in_code.kept_routes_of(str(policy))["1/minute per ip"]
+    assert routes == {"digest of /a": "/a", "digest of /b": "/b"}
+    limiter.close()
+    policy.unlink()
+    leftovers.sweep_if_gone(str(policy), shared)
+    assert [*shared.iterdir()] == []

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ratelimit.demo.saturated.callers import PATIENCE_S, TIMES, Outcome, Second
+from ratelimit.demo.saturated.callers import TIMES, Outcome, Second, ask
 from ratelimit.demo.saturated.run import started
 from tests.support.engine import ENGINE, engine
 from tests.support.redis.port import free_port
@@ -65,39 +65,13 @@ MEANS = (
 SHORT = MEANS[:2]
 
 
-def body_of(draws: random.Random) -> bytes:
+def request_of(draws: random.Random) -> bytes:
     """Return a request whose prompt no other one begins with."""
     words = " ".join(f"{draws.randrange(10**4)}" for _ in range(PROMPT_WORDS))
     asked = {"prompt": words, "max_tokens": ANSWER_TOKENS, "ignore_eos": True, "stream": True}
-    return json.dumps(asked | {"cache_prompt": False}).encode()
-
-
-async def asked(port: int, body: bytes, began: float, second: Second) -> None:
-    """Ask once, and note what became of it; the first byte is that of the first token."""
-    loop = asyncio.get_running_loop()
-    second.came += 1
-    try:
-        async with asyncio.timeout_at(began + PATIENCE_S):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            try:
-                head = f"POST /v1/completions HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\n"
-                writer.write(
-                    f"{head}Content-Type: application/json\r\nConnection: close\r\n\r\n".encode() + body
-                )
-                status = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1]
-                if status == b"503":
-                    second.refused += 1
-                    return
-                if not await reader.read(1):
-                    raise OSError("no answer")
-                took_s = loop.time() - began
-                second.waits_s.append(took_s)
-                second.in_time += took_s <= TARGET_S
-                await reader.read()
-            finally:
-                writer.close()
-    except (OSError, asyncio.IncompleteReadError):  # a time-out is an OSError
-        second.given_up += 1
+    body = json.dumps(asked | {"cache_prompt": False}).encode()
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}Content-Type: application/json\r\nConnection: close\r\n\r\n".encode() + body
 
 
 async def capacity(port: int, seconds: float, seed: int) -> float:
@@ -109,7 +83,7 @@ async def capacity(port: int, seconds: float, seed: int) -> float:
     async def one() -> None:
         while loop.time() < end:
             second = Second()
-            await asked(port, body_of(draws), loop.time(), second)
+            await ask(port, request_of(draws), second, loop.time(), TARGET_S)
             done.extend(second.waits_s and [loop.time()])
 
     await asyncio.gather(*(one() for _ in range(PLACES)))
@@ -139,7 +113,8 @@ async def played(means: Means, address: str, can: float, seconds: int, seed: int
             while (at := at + draws.expovariate(_rate(means, can, at))) < seconds:
                 await asyncio.sleep(began + at - loop.time())
                 outcome.late_s = max(outcome.late_s, loop.time() - began - at)
-                group.create_task(asked(port, body_of(draws), began + at, outcome.seconds[int(at)]))
+                request, second = request_of(draws), outcome.seconds[int(at)]
+                group.create_task(ask(port, request, second, began + at, TARGET_S))
     return outcome
 
 

@@ -13,6 +13,7 @@ TARGET_S = 0.5
 """The time to the first byte that is to be kept."""
 PATIENCE_S = 8.0
 """After which a caller goes."""
+_CHAT = b"GET /v1/chat HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n"
 
 
 @dataclass
@@ -93,26 +94,36 @@ async def call(port: int, seconds: float, seed: int) -> Outcome:
         while (at := at + draws.expovariate(TIMES * CAPACITY)) < int(seconds):
             await asyncio.sleep(began + at - loop.time())
             outcome.late_s = max(outcome.late_s, loop.time() - began - at)
-            group.create_task(_ask(port, outcome.seconds[int(at)], began + at))
+            group.create_task(ask(port, _CHAT, outcome.seconds[int(at)], began + at, TARGET_S))
     return outcome
 
 
-async def _ask(port: int, second: Second, began: float) -> None:
+async def ask(port: int, request: bytes, second: Second, began: float, target_s: float) -> None:
+    """Ask once, and note what becomes of it.
+
+    Args:
+        port: where to ask.
+        request: as it is sent, with `Connection: close`.
+        second: takes the outcome.
+        began: when the request was to come, by the event loop's clock.
+        target_s: the time to the first byte that is to be kept.
+    """
     loop = asyncio.get_running_loop()
     second.came += 1
     try:
         async with asyncio.timeout(PATIENCE_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
-                writer.write(b"GET /v1/chat HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n")
+                writer.write(request)
                 status = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1]
                 if status == b"503":
                     second.refused += 1
                     return
-                await reader.read(1)
+                if not await reader.read(1):
+                    raise OSError("the answer has no first byte")
                 took_s = loop.time() - began
                 second.waits_s.append(took_s)
-                second.in_time += took_s <= TARGET_S
+                second.in_time += took_s <= target_s
                 await reader.read()
             finally:
                 writer.close()

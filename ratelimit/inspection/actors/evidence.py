@@ -251,7 +251,7 @@ def _restored(
         store.close()
     if bound.knowledge is not None:
         bound.knowledge.tell(correlator)
-    # What was found of accounts while such an act held is in what was saved.
+    # The saved evidence has accounts as they were while such an act held.
     ended = ended_since(log, key, correlator.now_ns, now_ns)
     if any(act.of.regroups and act.at_ns >= correlator.now_ns for act in acts) or any(
         act.of.regroups or act.of.effect == "exempt" for act in ended

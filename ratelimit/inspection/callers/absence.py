@@ -17,8 +17,8 @@ def absence_words(known: Knowledge, there: StandIn | None, no_answer: str) -> It
     """Yield sentences, each with its weight: which limits are shown in place of the server's, and what lacks.
 
     Args:
-        known: what is known here.
-        there: what this host lets through meanwhile; None where no worker here does.
+        known: the knowledge of callers on this host.
+        there: the limits of this host meanwhile; None where no worker here has any.
         no_answer: why the server's limits cannot be looked at.
     """
     if there is None:
@@ -34,7 +34,7 @@ def absence_words(known: Knowledge, there: StandIn | None, no_answer: str) -> It
 
 
 def share_words(there: StandIn) -> Iterator[tuple[Weight, str]]:
-    """Yield how limits hold meanwhile of which this host lets no usual share through."""
+    """Yield the limits that do not hold by the usual share meanwhile, and how they hold."""
     for rule, most in there.most_asked:
         amount = formatting.amount(most, rule.unit)
         words = f"`{rule.name}` is reduced: a request may ask for {amount} at most. "

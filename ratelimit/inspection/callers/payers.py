@@ -12,10 +12,10 @@ from ratelimit.inspection.failure import InspectionFailure
 
 
 def parted(known: Knowledge, caller: Caller, written: Sequence[str]) -> list[tuple[Caller, list[str]]]:
-    """Return what is asked for a customer, by whom its limits count: by the customer, or by its payer.
+    """Return the parts of a call for a customer: those for the customer, and those for its payer.
 
     Args:
-        known: what is known here.
+        known: the knowledge of callers on this host.
         caller: the customer.
         written: `LIMIT=NUMBER` or `LIMIT`; nothing for all limits.
 
@@ -50,14 +50,14 @@ def payers_of(known: Knowledge, caller: Caller) -> list[Caller]:
 
 
 def counts_words(known: Knowledge, payer: Caller) -> str:
-    """Return whom a budget counts for that is a payer's."""
+    """Return that a budget is a payer's, and how many accounts share it."""
     accounts = known.accounts_with(payer.hash)
     share = f"{accounts:,} accounts share" if accounts > 1 else "one account has"
     return f"counts for {payer.label}, which {share}"
 
 
 def touched_words(known: Knowledge, caller: Caller, payer: Caller) -> str:
-    """Return that a change touches other accounts than the one that was named; empty if it does not."""
+    """Return how many other accounts a change touches, beside the named one; empty for none."""
     others = known.accounts_with(payer.hash) - 1
     if others < 1:
         return ""
