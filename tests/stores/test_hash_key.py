@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ratelimit.errors import StoreError
+from ratelimit.stores.embedded import key_file
 from ratelimit.stores.embedded.key_file import agreed_key, kept_key, key_path
 from ratelimit.stores.embedded.store import EmbeddedStore
 
@@ -88,12 +89,46 @@ def test_a_file_that_is_no_key_of_ours_is_not_gone_by(tmp_path: Path, spoilt: st
         each.close()
 
 
+@pytest.mark.parametrize("spoilt", [None, "short", "link"])
+def test_a_key_that_another_worker_puts_there_meanwhile_is_everybodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str | None
+) -> None:
+    table = tmp_path / "table"
+    if spoilt == "short":
+        key_path(table).write_bytes(b"short")
+    elif spoilt == "link":
+        key_path(table).symlink_to(tmp_path / "nowhere")
+    others: list[bytes] = []
+
+    def overtaken(place: Path) -> bytes | None:
+        # What this worker has seen is old by the time it acts on it.
+        seen = kept_key(place)
+        if not others:
+            monkeypatch.setattr(key_file, "kept_key", kept_key)
+            others.append(agreed_key(place))
+        return seen
+
+    monkeypatch.setattr(key_file, "kept_key", overtaken)
+    assert agreed_key(table) == others[0] == kept_key(table)
+    assert [each.name for each in tmp_path.iterdir()] == [key_path(table).name]
+
+
+def test_a_lock_that_a_killed_worker_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    table = tmp_path / "table"
+    key_path(table).with_name(f"{key_path(table).name}.lock").touch()
+    assert agreed_key(table) == kept_key(table)
+    assert [each.name for each in tmp_path.iterdir()] == [key_path(table).name]
+
+
 def _agree(table: Path, start: object, answers: object) -> None:
     start.wait()  # type: ignore[attr-defined]
     answers.put(agreed_key(table))  # type: ignore[attr-defined]
 
 
-def test_workers_that_start_together_agree_on_one_key(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spoilt", [False, True], ids=["none there", "a spoilt one there"])
+def test_workers_that_start_together_agree_on_one_key(tmp_path: Path, spoilt: bool) -> None:
+    if spoilt:
+        key_path(tmp_path / "table").write_bytes(b"short")
     spawning = get_context("fork")
     start, answers = spawning.Event(), spawning.Queue()
     processes = [spawning.Process(target=_agree, args=(tmp_path / "table", start, answers)) for _ in range(8)]

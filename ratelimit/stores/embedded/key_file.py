@@ -7,14 +7,16 @@ nobody the key. The file outlives the table, so hashes made with the key then me
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 from ratelimit.core.memory.hashing import KEY_BYTES
 from ratelimit.errors import StoreError
-from ratelimit.stores.embedded.mapping import COMPANION
+from ratelimit.stores.embedded.mapping import COMPANION, is_at
 from ratelimit.stores.leftovers import own_file
 from ratelimit.stores.secret import fresh_key
 
@@ -37,7 +39,8 @@ def keep_key(table: Path, key: bytes) -> None:
         StoreError: code `table-memory`; it cannot be written.
     """
     if kept_key(table) != key:
-        _put(table, key, lambda fresh, place: fresh.replace(place))
+        with _alone(table):
+            _put(table, key)
 
 
 def agreed_key(table: Path, former: bytes | None = None) -> bytes:
@@ -53,34 +56,67 @@ def agreed_key(table: Path, former: bytes | None = None) -> bytes:
     known = kept_key(table)
     if known is not None:
         return known
-    own = former or fresh_key()
-    if os.path.lexists(key_path(table)):
-        keep_key(table, own)  # what is there is no key
-    else:
-        _put(table, own, _put_first)
-    known = kept_key(table)
-    if known is None:
-        raise StoreError(f"{key_path(table)} is not a private file of this user", code="table-foreign")
+    with _alone(table):
+        # Another worker may have put one there since.
+        known = kept_key(table) or former or fresh_key()
+        _put(table, known)
     return known
 
 
-def _put_first(fresh: Path, place: Path) -> None:
-    with contextlib.suppress(FileExistsError):
-        os.link(fresh, place)
+@contextlib.contextmanager
+def _alone(table: Path) -> Iterator[None]:
+    """Hold the file that only one worker at a time holds, and leave none behind.
 
-
-def _put(table: Path, key: bytes, put: Callable[[Path, Path], object]) -> None:
+    A worker that is killed leaves the file, but not the lock on it.
+    """
     place = key_path(table)
+    lock = place.with_name(f"{place.name}.lock")
+    with _as_store_error(place):
+        fd = _locked(lock)
+        while not is_at(lock, fd):  # its last holder has removed it
+            os.close(fd)
+            fd = _locked(lock)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        # Not only closed: a child forked a moment ago may have a copy.
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        os.close(fd)
+
+
+def _locked(lock: Path) -> int:
+    fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        if os.fstat(fd).st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, f"{lock} is another user's")
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _put(table: Path, key: bytes) -> None:
+    place = key_path(table)
+    if kept_key(table) == key:
+        return
     # Unguessable and exclusive: no other account's file receives the key.
     fresh = place.with_name(f"{place.name}.{secrets.token_hex(8)}")
-    try:
+    with _as_store_error(place):
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(fd, "wb") as file:
                 file.write(key)
-            put(fresh, place)
+            fresh.replace(place)
         finally:
             fresh.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _as_store_error(place: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StoreError(
             f"{place} cannot be written: {error.strerror or error}", code="table-memory"

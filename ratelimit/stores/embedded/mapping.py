@@ -78,7 +78,7 @@ class Mapping:
     @property
     def is_in_place(self) -> bool:
         """True if its name leads to its own file, whatever has become of that."""
-        return self.path is not None and self.fd >= 0 and _is_at(self.path, self.fd)
+        return self.path is not None and self.fd >= 0 and is_at(self.path, self.fd)
 
     def take(self, other: Mapping) -> None:
         """Put another mapping's file in the place of this one's, for all that use it; close the other."""
@@ -253,7 +253,7 @@ def _hold(path: Path, fd: int) -> bool:
             code="table-foreign",
         )
     fcntl.flock(fd, fcntl.LOCK_SH)
-    return _is_at(path, fd)
+    return is_at(path, fd)
 
 
 def _attach(
@@ -309,7 +309,7 @@ def _put_aside(path: Path, fd: int) -> None:
     with _ASIDE:  # record locks are the process', not the thread's
         fcntl.lockf(fd, fcntl.LOCK_EX)
         try:
-            if _is_at(path, fd):
+            if is_at(path, fd):
                 path.replace(path.with_name(path.name + DAMAGED))
         except OSError as error:
             _refuse(f"{path} is damaged and cannot be put aside", error)
@@ -326,7 +326,7 @@ def _forget_after_fork() -> None:
 os.register_at_fork(after_in_child=_forget_after_fork)
 
 
-def _is_at(path: Path, fd: int) -> bool:
+def is_at(path: Path, fd: int) -> bool:
     """Return whether a name still leads to an open file."""
     try:
         return os.path.samestat(path.lstat(), os.fstat(fd))
