@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,9 +53,10 @@ def put_whole(place: Path, content: bytes) -> None:
     Raises:
         OSError: there is no room, or no permission; nothing is left of it.
     """
-    fresh = place.with_name(f"{place.name}.{os.getpid()}")
+    # By the number of a process alone, threads and containers that share the folder would write to one file.
+    fresh = place.with_name(f"{place.name}.{secrets.token_hex(8)}")
     try:
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
             file.write(content)
         fresh.replace(place)
