@@ -101,7 +101,7 @@ def test_a_key_that_another_worker_puts_there_meanwhile_is_everybodys(
     others: list[bytes] = []
 
     def overtaken(place: Path) -> bytes | None:
-        # What this worker has seen is old by the time it acts on it.
+        # Another worker puts its key between the look of this one and its act.
         seen = kept_key(place)
         if not others:
             monkeypatch.setattr(key_file, "kept_key", kept_key)
