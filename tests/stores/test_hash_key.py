@@ -113,6 +113,14 @@ def test_a_key_that_another_worker_puts_there_meanwhile_is_everybodys(
     assert [each.name for each in tmp_path.iterdir()] == [key_path(table).name]
 
 
+def test_a_key_that_others_could_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system that has no modes."""
+    monkeypatch.setattr(key_file, "own_file", lambda place, most: None)
+    with pytest.raises(StoreError, match="not a private file") as caught:
+        agreed_key(tmp_path / "table")
+    assert caught.value.code == "table-foreign"
+
+
 def test_a_lock_that_a_killed_worker_left_is_in_nobodys_way(tmp_path: Path) -> None:
     table = tmp_path / "table"
     key_path(table).with_name(f"{key_path(table).name}.lock").touch()

@@ -51,23 +51,24 @@ def agreed_key(table: Path, former: bytes | None = None) -> bytes:
         former: the key that this worker has had; a fresh one where it has had none.
 
     Raises:
-        StoreError: code `table-memory`; it cannot be written.
+        StoreError: code `table-memory`: it cannot be written; `table-foreign`: others could read it there.
     """
     known = kept_key(table)
-    if known is not None:
-        return known
-    with _alone(table):
-        # Another worker may have put one there since.
-        known = kept_key(table) or former or fresh_key()
-        _put(table, known)
+    if known is None:
+        with _alone(table):
+            # Another worker may have put one there since.
+            _put(table, kept_key(table) or former or fresh_key())
+            known = kept_key(table)
+    if known is None:  # a file system without modes
+        raise StoreError(f"{key_path(table)} is not a private file of this user", code="table-foreign")
     return known
 
 
 @contextlib.contextmanager
 def _alone(table: Path) -> Iterator[None]:
-    """Hold the file that only one worker at a time holds, and leave none behind.
+    """Let one worker at a time put a key.
 
-    A worker that is killed leaves the file, but not the lock on it.
+    The lock is on a file that its holder removes. A worker that is killed leaves the file, but not the lock.
     """
     place = key_path(table)
     lock = place.with_name(f"{place.name}.lock")
@@ -79,7 +80,8 @@ def _alone(table: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            lock.unlink()
         # Not only closed: a child forked a moment ago may have a copy.
         fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
