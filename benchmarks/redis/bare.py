@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from benchmarks.redis.apps import base, policy_path
 from benchmarks.redis.contenders import GCRA
 from benchmarks.scenarios import PLENTY
 from ratelimit import RateLimitMiddleware
+from ratelimit.stores.redis.transport.resp import command, read_reply
 from tests.asgi.driver import lifespan
 
 MOST_TRIES = 30
@@ -64,20 +66,16 @@ async def connect(url: str) -> Connection:
     return connection
 
 
-def _command(*words: bytes) -> bytes:
-    return b"*%d\r\n%b" % (len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
-
-
 async def round_trip(url: str, app: ASGIApp) -> ASGIApp:
     """The route behind one script call of one limit, by a client that does nothing else."""
     connection = await connect(url)
     digest = hashlib.sha1(GCRA.encode(), usedforsecurity=False).hexdigest().encode()
-    await connection.ask(_command(b"SCRIPT", b"LOAD", GCRA.encode()))
+    await connection.ask(command(b"SCRIPT", b"LOAD", GCRA.encode()))
     interval = str(3600 / PLENTY).encode()
 
     async def behind(scope: Scope, receive: Receive, send: Send) -> None:
         account = next(value for name, value in scope["headers"] if name == b"x-api-key")
-        text = _command(b"EVALSHA", digest, b"1", b"bare:" + account, interval, b"3600", b"1")
+        text = command(b"EVALSHA", digest, b"1", b"bare:" + account, interval, b"3600", b"1")
         reply = await connection.ask(text)
         if not reply.startswith(b"*3\r\n:1"):
             raise AssertionError(reply)
@@ -118,28 +116,41 @@ async def calls_of(url: str, scopes: Sequence[Scope], limits: int, quota: int) -
 
     relaying = await asyncio.start_server(relay, "127.0.0.1", 0)
     port = relaying.sockets[0].getsockname()[1]
-    middleware = RateLimitMiddleware(
-        base(), policy=policy_path(f"redis://127.0.0.1:{port}/0", limits, quota), reload_interval_s=0
-    )
-    found: dict[str, bytes] = {}
+    policy = policy_path(f"redis://127.0.0.1:{port}/0", limits, quota)
+    try:
+        # On another loop: as it ends, a middleware holds up its own, and still sends through the relay.
+        return await asyncio.to_thread(asyncio.run, _calls(policy, scopes, sent))
+    finally:
+        relaying.close()
+        await asyncio.gather(*relays)
+
+
+async def _calls(policy: Path, scopes: Sequence[Scope], sent: list[bytes]) -> dict[str, bytes]:
+    middleware = RateLimitMiddleware(base(), policy=policy, reload_interval_s=0)
     try:
         await middleware.limiter.aopen_connections()
-        for scope in scopes:
-            found[scope["client"][0]] = await _call(middleware, scope, sent)
+        return {scope["client"][0]: await _call(middleware, scope, sent) for scope in scopes}
     finally:
         await lifespan(middleware)  # as it ends its connections and threads are let go of
         middleware.limiter.close()
-        relaying.close()
-        await asyncio.gather(*relays)
-    return found
 
 
 async def _call(app: ASGIApp, scope: Scope, sent: list[bytes]) -> bytes:
     for again in range(MOST_TRIES):
-        if again > 1:  # once a second something else is sent as well; a busy machine's server counts as away
+        if again > 1:  # a busy machine's server counts as away for a second
             await asyncio.sleep(1)
         sent.clear()
         await app(dict(scope), receive, send)
-        if len(sent) == 1 and b"EVALSHA" in sent[0]:
-            return sent[0]
-    raise AssertionError("the server was not asked for a request, or for other things as well")
+        # Beside it, once a second, goes a sign of life, which is no call of a script by its digest.
+        calls = [each for each in _commands(b"".join(sent)) if each[0] == b"EVALSHA"]
+        if len(calls) == 1:
+            return command(*calls[0])
+    raise AssertionError("the server was not asked for a request, or for several")
+
+
+def _commands(text: bytes) -> Iterator[list[bytes]]:
+    """Yield the commands in what was sent; on a connection they look as replies do."""
+    at = 0
+    while (found := read_reply(text, at)) is not None:
+        words, at = found
+        yield words
