@@ -23,7 +23,7 @@ async def test_failover_is_followed_and_grants_no_second_budget(
     old = sentinels.master()
     replica = next(server for server in sentinels.servers if server is not old)
     await asyncio.to_thread(replica.catch_up, old)
-    # Before there is an heir: one that charges a request and answers late charges it once more when told of it.
+    # Before there is an heir: one that charged a request and answered late would charge it twice.
     old.kill()
     meanwhile = [(await limiter.ask()).allowed for _ in range(30)]
     assert all(meanwhile)
