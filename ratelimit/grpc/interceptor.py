@@ -22,6 +22,7 @@ from ratelimit.asgi.mount import mounting
 from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
 from ratelimit.decision import Decision
+from ratelimit.events import Observer
 from ratelimit.grpc.refusal import fields_of, refusal_of
 from ratelimit.identity.address import peer_host
 from ratelimit.limiter import Limiter
@@ -67,8 +68,9 @@ class RateLimitInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  #
         policy: a policy, or the path of its file; the file is watched and reloaded.
         limiter: instead of `policy`, a limiter of your own.
         reload_interval_s: how often the policy file is looked at; 0 for never.
-        store, clock: passed on to the limiter made for `policy`.
         challenge: asked about a call that limits that challenge refuse: see `Limiter`.
+        store, clock, observer, enabled: passed on to the limiter made for `policy`, like `challenge`; a
+            limiter of your own has all five already.
 
     Raises:
         PolicyError, StoreError: the policy or its store cannot be used.
@@ -84,10 +86,20 @@ class RateLimitInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  #
         reload_interval_s: float = 2.0,
         store: Store | None = None,
         clock: Clock | None = None,
+        observer: Observer | None = None,
+        enabled: bool | None = None,
         challenge: Challenge | None = None,
     ) -> None:
         self._mount = mounting(
-            policy, limiter, 1.0, reload_interval_s, store=store, clock=clock, challenge=challenge
+            policy,
+            limiter,
+            1.0,
+            reload_interval_s,
+            store=store,
+            clock=clock,
+            observer=observer,
+            enabled=enabled,
+            challenge=challenge,
         )()
         self.limiter = self._mount.limiter
         self._awake_in = 0

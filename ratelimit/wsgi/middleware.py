@@ -66,8 +66,8 @@ class RateLimitMiddleware:
             server, it is called in another thread than the request's.
         waiting_threads: how many threads of this process may wait for room at once, where limits say `wait`.
             The server needs the others for requests that have room.
-        store, clock, observer: passed on to the limiter made for `policy`, like `resolvers` and
-            `challenge`; a limiter of your own has all five already.
+        store, clock, observer, enabled: passed on to the limiter made for `policy`, like `resolvers` and
+            `challenge`; a limiter of your own has all six already.
 
     Raises:
         PolicyError, StoreError: the policy or its store cannot be used. In a worker of gunicorn or another
@@ -87,6 +87,7 @@ class RateLimitMiddleware:
         store: Store | None = None,
         clock: Clock | None = None,
         observer: Observer | None = None,
+        enabled: bool | None = None,
         challenge: Challenge | None = None,
         waiting_threads: int = 2,
     ) -> None:
@@ -101,6 +102,7 @@ class RateLimitMiddleware:
             clock=clock,
             resolvers=resolvers,
             observer=observer,
+            enabled=enabled,
             challenge=challenge,
         )
         try:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit import Limiter, RateLimitMiddleware
+from ratelimit import Limiter
 from ratelimit.testing import ManualClock, isolated
-from tests.asgi.driver import Client, key, limit, ok, rules
+from tests.asgi.driver import limit, rules
 
 
 @pytest.fixture
@@ -73,20 +73,6 @@ def test_clock_that_stands_still_has_counters_of_its_own(policy: Path) -> None:
     limiter.close()
     policy.unlink()
     outside.close()
-
-
-async def test_middleware_that_is_not_enabled_lets_all_through_and_can_be_settled(policy: Path) -> None:
-    async def app(scope, receive, send):  # type: ignore[no-untyped-def]
-        scope["ratelimit"].settle(tokens=5)
-        assert scope["ratelimit"].decision.allowed
-        await ok(scope, receive, send)
-
-    middleware = RateLimitMiddleware(app, policy=policy, enabled=False, reload_interval_s=0)
-    answers = [await Client(middleware)("GET", "/", key("a")) for _ in range(5)]
-    assert [answer.status for answer in answers] == [200] * 5
-    assert "ratelimit" not in answers[0].headers
-    assert middleware.limiter.store.place is None
-    middleware.limiter.close()
 
 
 UNITTEST = """\
