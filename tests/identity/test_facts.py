@@ -20,7 +20,7 @@ from ratelimit.clock import ManualClock
 from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.identity.fact import Context
 from ratelimit.replay.facts import fields_of
-from ratelimit.telemetry.codes import DIAGNOSTIC_CODES
+from ratelimit.telemetry.names import DIAGNOSTIC_CODES
 from ratelimit.traces.shape import TARGETS
 
 text = 'version = 1\\n[correlation]\\nseats = "state:seats"\\n'
