@@ -18,53 +18,147 @@ from ratelimit.errors import RateLimitError
 ReloadResult = Literal["applied", "unchanged", "rejected"]
 
 
-EVENTS: Mapping[str, tuple[bool, str]] = {
-    "store-away": (
-        True,
-        "The store's server is not used on this host; limits go by its share, or on_store_error.",
+Topic = Literal["", "actors", "acts", "policies", "others"]
+"""The part of a week's page that shows an event; empty for none, and for outages, which are spans there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventKind:
+    """A kind of event, or of note, as those know it that tell, log, count or show one."""
+
+    name: str
+    says: str
+    """It in a sentence, for the log and for sinks."""
+    brief: str = ""
+    """It in the journal, with `{}` around the names of its fields. Without it `says` and all fields.
+
+    `inspection.journal.entries` has the words of kinds that take more than their fields.
+    """
+    is_warning: bool = False
+    topic: Topic = ""
+    is_of_all_hosts: bool = False
+    """Whether each host reports the same, so that people read it once, with all of these hosts."""
+    is_logged: bool = False
+    """Whether each worker writes it to the log by itself, in more words."""
+
+
+_EVENTS = (
+    EventKind(
+        name="store-away",
+        says="The store's server is not used on this host; limits go by its share, or on_store_error.",
+        brief="the server is not used; limits go by this host's share, or on_store_error",
+        is_warning=True,
     ),
-    "store-back": (False, "The store's server is used again on this host."),
-    "store-emptied": (
-        True,
-        "The store's server came back empty: limits count anew, and may let as much through again.",
+    EventKind(name="store-back", says="The store's server is used again on this host."),
+    EventKind(
+        name="store-emptied",
+        says="The store's server came back empty: limits count anew, and may let as much through again.",
+        is_warning=True,
     ),
-    "policy-reloaded": (False, "A changed policy file is in force."),
-    "policy-rejected": (True, "A changed policy file cannot be used; the older policy stays in force."),
-    "policy-rejected-long": (True, "The policy file has been unusable for ten minutes or more."),
-    "actor-found": (True, "An actor was found: accounts that are taken for one."),
-    "actor-grew": (True, "An actor has half as many accounts again as at its last report."),
-    "actor-young": (
-        True,
-        "An actor of new accounts has a budget for every few payment methods for some days, then one. "
+    EventKind(
+        name="policy-reloaded",
+        says="A changed policy file is in force.",
+        topic="policies",
+        is_of_all_hosts=True,
+        is_logged=True,
+    ),
+    EventKind(
+        name="policy-rejected",
+        says="A changed policy file cannot be used; the older policy stays in force.",
+        brief="the policy file cannot be used: {error}",
+        is_warning=True,
+        topic="policies",
+        is_of_all_hosts=True,
+        is_logged=True,
+    ),
+    EventKind(
+        name="policy-rejected-long",
+        says="The policy file has been unusable for ten minutes or more.",
+        is_warning=True,
+        topic="policies",
+    ),
+    EventKind(
+        name="actor-found",
+        says="An actor was found: accounts that are taken for one.",
+        is_warning=True,
+        topic="actors",
+    ),
+    EventKind(
+        name="actor-grew",
+        says="An actor has half as many accounts again as at its last report.",
+        is_warning=True,
+        topic="actors",
+    ),
+    EventKind(
+        name="actor-young",
+        says="An actor of new accounts has a budget for every few payment methods for some days, then one. "
         "Declare it if you know it.",
+        is_warning=True,
     ),
-    "actor-contained": (False, "A limit per actor refused this actor on this host for the first time."),
-    "actor-released": (False, "Accounts are no longer taken for one actor."),
-    "group-refused": (
-        True,
-        "Limits refuse a payer, a sponsor or an address of many accounts: perhaps an organisation. "
+    EventKind(
+        name="actor-contained",
+        says="A limit per actor refused this actor on this host for the first time.",
+        brief="actor contained by {limit}: {refused:,} refused",
+        topic="actors",
+    ),
+    EventKind(
+        name="actor-released",
+        says="Accounts are no longer taken for one actor.",
+        brief="no actor any more",
+        topic="actors",
+    ),
+    EventKind(
+        name="group-refused",
+        says="Limits refuse a payer, a sponsor or an address of many accounts: perhaps an organisation. "
         "If you know it, give it another number for a while, or a plan, or say what it has paid.",
+        is_warning=True,
+        topic="others",
     ),
-    "target-learned": (
-        False,
-        "A limit that follows the load has learned how late first bytes may be, or something much different.",
+    EventKind(
+        name="target-learned",
+        says="A limit that follows the load has learned how late first bytes may be, or something much "
+        "different.",
+        topic="others",
     ),
-    "act-made": (False, "An operator's act is in force."),
-    "act-lapsed": (False, "An operator's act has reached its end."),
-    "act-undone": (False, "An operator's act was taken back."),
-    "budget-used": (False, "A customer has used a share of its budget that `notify` of the limit names."),
-    "self-check": (True, "The library noticed a likely mistake in its use."),
-    "self-check-over": (False, "What a self-check noticed is over."),
-}
-"""By name, whether it is a warning, and what it says; docs/events.md has the fields."""
-NOTES: Mapping[str, str] = {
-    "minute": "The answers of this host in one minute, by limit and class.",
-    "quarter": "The answers of this host in a quarter of an hour.",
-    "top-callers": "The callers that this host's limits refused most within an hour.",
-    "takings": "The callers that took most of this host's limits within an hour.",
-    "note": "A person's note.",
-}
-"""By name, what the journal has beside events: no sink receives these."""
+    EventKind(name="act-made", says="An operator's act is in force.", topic="acts", is_of_all_hosts=True),
+    EventKind(
+        name="act-lapsed", says="An operator's act has reached its end.", topic="acts", is_of_all_hosts=True
+    ),
+    EventKind(
+        name="act-undone", says="An operator's act was taken back.", topic="acts", is_of_all_hosts=True
+    ),
+    EventKind(
+        name="budget-used",
+        says="A customer has used a share of its budget that `notify` of the limit names.",
+    ),
+    EventKind(
+        name="self-check",
+        says="The library noticed a likely mistake in its use.",
+        brief="{words} [{code}]",
+        is_warning=True,
+        topic="others",
+        is_logged=True,
+    ),
+    EventKind(
+        name="self-check-over",
+        says="What a self-check noticed is over.",
+        brief="it is over [{code}]",
+        topic="others",
+    ),
+)
+_NOTES = (
+    EventKind(name="minute", says="The answers of this host in one minute, by limit and class."),
+    EventKind(name="quarter", says="The answers of this host in a quarter of an hour."),
+    EventKind(name="top-callers", says="The callers that this host's limits refused most within an hour."),
+    EventKind(name="takings", says="The callers that took most of this host's limits within an hour."),
+    EventKind(name="note", says="A person's note.", brief="{text} ({by})", topic="others"),
+)
+
+EVENTS: Mapping[str, EventKind] = {kind.name: kind for kind in _EVENTS}
+"""Events by name, in the order of the columns that count them; docs/events.md has their fields."""
+NOTES: Mapping[str, EventKind] = {kind.name: kind for kind in _NOTES}
+"""What the journal has beside events: no sink receives these."""
+KINDS: Mapping[str, EventKind] = {**EVENTS, **NOTES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +178,7 @@ class Event:
     @property
     def is_alarming(self) -> bool:
         """True if it is a warning."""
-        return EVENTS[self.name][0]
+        return EVENTS[self.name].is_warning
 
     def with_fields(self, **more: Any) -> Event:
         """Return it with more fields."""
@@ -98,7 +192,7 @@ class Event:
             "time": at.replace("+00:00", "Z"),
             "host": self.host,
             "worker": self.worker,
-            "says": NOTES[self.name] if self.name in NOTES else EVENTS[self.name][1],
+            "says": KINDS[self.name].says,
             "fields": dict(self.fields),
         }
         return json.dumps(record, ensure_ascii=True, allow_nan=False, default=str)
@@ -106,7 +200,7 @@ class Event:
     def line(self) -> str:
         """Return it as one line for a log."""
         said = " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in self.fields.items())
-        return f"{self.name}: {EVENTS[self.name][1]} {said}".rstrip()
+        return f"{self.name}: {EVENTS[self.name].says} {said}".rstrip()
 
 
 class Observer(Protocol):

@@ -22,7 +22,7 @@ import msgspec
 from ratelimit.cli.failure import INPUT, Failure
 from ratelimit.cli.terminal import note
 from ratelimit.environment.spelling import nearest
-from ratelimit.facts.sources import BY_KIND, given_words
+from ratelimit.facts.sources import given_words, source_of
 from ratelimit.parsing.json import read_json
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.replay.facts import carried
@@ -97,20 +97,21 @@ def _quoting(words: list[str], stray: str) -> str:
 def _put(
     name: str, value: str, members: dict[str, Any], headers: dict[str, Any], policy: CompiledPolicy
 ) -> None:
-    kind, colon, rest = name.partition(":")
     identities = carried(policy)
-    source = BY_KIND.get(kind) if colon else None
+    source, written = source_of(name) or (None, "")
+    if source is None or not source.is_given or name in identities:
+        source = None
     if source is not None and source.reading == "line":
-        headers[rest.lower()] = value
+        headers[source.argument_of(written)] = value
     elif source is not None and source.reading == "cookie":
         earlier = f"{headers['cookie']}; " if "cookie" in headers else ""
-        headers["cookie"] = f"{earlier}{rest}={value}"
-    elif source is not None and source.author == "application":
+        headers["cookie"] = f"{earlier}{written}={value}"
+    elif source is not None:
         in_trace = {at: number.member or "" for at, number in policy.numbers.items()}
         named = [
             in_trace.get(spec.index, spec.name)
             for spec in policy.identities
-            if any((source.kind, source.name) == (kind, rest) for source in spec.sources)
+            if any((each.record, each.name) == (source, source.argument_of(written)) for each in spec.sources)
         ]
         if not named:
             raise Failure(f"no identity of this policy comes from {name}", INPUT)
@@ -156,7 +157,8 @@ def _proposed(name: str, policy: CompiledPolicy) -> str:
     written = {word: word for word in known}
     for source in (source for spec in policy.identities for source in spec.sources):
         if source.record.is_given:
-            written.setdefault(source.name, f"{source.kind}:{source.name}=")
+            short = source.record.implied and source.kind
+            written.setdefault(short or source.name, f"{short or f'{source.kind}:{source.name}'}=")
     near = nearest(name.lower(), written)
     if near is not None:
         return f"Did you mean `{written[near]}`?"

@@ -20,6 +20,10 @@ DIAGNOSES: Mapping[str, str] = {
         "RateLimitMiddleware is mounted twice for one policy; the inner one does not charge again. "
         "Mount it once."
     ),
+    "private-memory": (
+        "counters are in private memory while several workers seem to run: each worker admits the whole "
+        'limit. Use [store] memory = "shared".'
+    ),
     "limit-asked-twice": (
         "a route names a limit that the policy matches by path as well; it was charged once. "
         "Write `match = []` if only routes use it:"
@@ -36,7 +40,6 @@ DIAGNOSES: Mapping[str, str] = {
         "a dependency, `Depends(limits(…))`, behind the dependency that sets it. If all requests so far "
         "were anonymous, ignore this."
     ),
-    "limits-off": "limits are off in this process, by RATELIMIT_ENABLED or `enabled`.",
     "policy-gone": (
         "{about} is not there any more, or cannot be looked at. The policy that was read last stays in "
         "force. A worker that starts now goes on by it only while another one of this host runs. Put the "
@@ -46,19 +49,11 @@ DIAGNOSES: Mapping[str, str] = {
         "the policy file cannot be used, so this worker started with the policy that other workers of this "
         "host go by. Without one of them it could not have started. Mend the file: {about}"
     ),
-    "private-memory": (
-        "counters are in private memory while several workers seem to run: each worker admits the whole "
-        'limit. Use [store] memory = "shared".'
-    ),
+    "limits-off": "limits are off in this process, by RATELIMIT_ENABLED or `enabled`.",
     "memory-damaged": (
         "shared memory was cut short, overwritten or removed, and was left for fresh memory: what was "
         "counted in it begins anew. A file that is damaged is kept beside the fresh one as *.damaged, until "
         "the next takes its place. Find out what writes there."
-    ),
-    "memory-full": (
-        "{about}, where shared memory lies, is full. Limits go on. Acts and events cannot be written "
-        "there, and memory that gets lost cannot be made again. Free some of it, or enlarge it (in a "
-        "container: --shm-size)."
     ),
     "memory-unusable": (
         "shared memory is damaged or gone, and cannot be replaced. This worker counts with what it has "
@@ -67,97 +62,6 @@ DIAGNOSES: Mapping[str, str] = {
     "identity-type": (
         'a value from scope["state"], a path or a resolver was not text, bytes, an integer or a UUID, '
         "and counted as missing."
-    ),
-    "settle-unit": ("the application settled a unit that no limit of the policy counts; it was not charged."),
-    "wait-unawaited": (
-        "a limit with `wait` refused at once, as `decide` cannot wait: it has no event "
-        "loop. Await `adecide` instead."
-    ),
-    "challenge-missing": (
-        "a limit that challenges refused, as it has no hook. Pass `challenge=…` to "
-        "the middleware, the interceptor or Limiter; a pass counts for `ratelimit serve` as well."
-    ),
-    "challenge-failed": "the application's `challenge` raised, and the request was refused {about}.",
-    "challenge-unawaited": (
-        "the application's `challenge` has to be awaited, which `Limiter.decide` and WSGI cannot; the "
-        "request was refused. Give a plain function, or await `adecide`."
-    ),
-    "settle-number": (
-        "the application settled a value other than a whole number from 0 "
-        "to 2147483647; it was not charged, and the "
-        "estimate stays. Round up before you settle."
-    ),
-    "route-case": (
-        'the application ignores case in paths, and `spellings` of the policy has "exact-case": a path in '
-        'other letters is served and not limited. Write "case" in its place.'
-    ),
-    "route-unseen": (
-        "the application serves routes that a limit seems to mean and matches in no way of reading their "
-        "paths. Write templates with the prefix of the mount; cover a regular expression by a template "
-        "that ends in `*`. They are:"
-    ),
-    "route-unasked": (
-        "a route has its handler without the limit that decorates it, and is not limited: `@limit` stands "
-        "above the route's own decorator. Write it below. They are:"
-    ),
-    "limit-unbound": (
-        "the application has no route that these limits bind, so they refuse nothing. Correct their `match`. "
-        "If code before the routes answers there, ignore this. They are: {about}"
-    ),
-    "limit-unasked": (
-        "limits with `match = []` bind what routes ask for, and no route does. Write "
-        "`Depends(limits(…))`, or a `match`. They are: {about}"
-    ),
-    "state-outside": (
-        "the middleware runs before all code of the application that could set what these limits count by, "
-        "so all callers behind one address share a budget. Add the middleware that sets it last, or ask for "
-        "the limit in the route, `per=Depends(…)`. They are: {about}"
-    ),
-    "done-uncharged": (
-        "a proxy reported the cost at a stream's end, and no limit was charged. Its descriptors lack the "
-        "path or an identity that limits need: send what the request's own call has. Unit:"
-    ),
-    "serve-operator": (
-        "a call of Envoy was answered with INVALID_ARGUMENT, since Envoy's configuration is wrong; it then "
-        "passes the request on or refuses it, by its failure_mode_deny. Each one counts. Mistake: {about}"
-    ),
-    "serve-contradictory": (
-        "a proxy named a request's method, target or address twice; the request was refused, since it can be "
-        "matched in more than one way. Each one counts."
-    ),
-    "serve-unnamed": (
-        "a check over HTTP came without the two fields in which the proxy names the request, and was refused "
-        "with 500. Is the proxy the one that `--for` names, and does its configuration set both? Each one "
-        "counts. The fields: {about}"
-    ),
-    "serve-other-pair": (
-        "a check over HTTP had fields in which another kind of proxy names its requests. They are a client's "
-        "own and were ignored: only those of the proxy that `--for` names are believed. Each one counts. "
-        "The fields: {about}"
-    ),
-    "serve-late": (
-        "Envoy no longer waited for the answer to a call: its timeout had passed, or the client hung up. "
-        "After a timeout Envoy follows failure_mode_deny. Each one counts. Give `ratelimit serve` "
-        "more workers or cores, or raise the timeout."
-    ),
-    "serve-full": (
-        "a call of Envoy was answered with RESOURCE_EXHAUSTED, since 1,000 others were waiting; Envoy "
-        "follows failure_mode_deny. Each one counts. Give `ratelimit serve` more workers or cores."
-    ),
-    "serve-fault": (
-        "a call of Envoy led to a fault of this program and was answered with INTERNAL; Envoy follows "
-        "failure_mode_deny. Each one counts. Report it; the log has the traceback at level DEBUG. The "
-        "fault: {about}"
-    ),
-    "limit-exempt": (
-        "a handler has `@exempt` and a limit of its own. `@exempt` frees it from limits of its router or "
-        "application, and of every `Depends`; a limit that decorates it holds. Remove one of "
-        "the two. It is:"
-    ),
-    "route-crowded": (
-        "a path can be read in several ways, which together fall under more rules than one decision carries "
-        "(16); such requests are refused. Narrow the matches, combine limits, or describe by `spellings` how "
-        "the application reads paths."
     ),
     **{fact.diagnosed_as: fact.diagnosis for fact in FACTS},
     "budget-type": (
@@ -222,6 +126,10 @@ DIAGNOSES: Mapping[str, str] = {
         "the snapshot of the correlation cannot be written, and is tried again; until then a restart would "
         "lose the actors. Where hosts share a server it goes there, else check the folder and its room."
     ),
+    "snapshot-version": (
+        "the snapshot of the correlation was made by another release, and is not used: evidence is "
+        "gathered anew. A file is set aside as *.refused."
+    ),
     "records-refused": (
         "the records of payers that were kept are not used: {about}. Payers are known by the memory of this "
         "host and by `history` of [store]. The file is set aside as *.refused."
@@ -230,12 +138,117 @@ DIAGNOSES: Mapping[str, str] = {
         "the records of payers cannot be kept; check the folder, its permissions and its room. "
         "A reboot would lose what payers have earned. {about}"
     ),
-    "snapshot-version": (
-        "the snapshot of the correlation was made by another release, and is not used: evidence is "
-        "gathered anew. A file is set aside as *.refused."
+    "route-crowded": (
+        "a path can be read in several ways, which together fall under more rules than one decision carries "
+        "(16); such requests are refused. Narrow the matches, combine limits, or describe by `spellings` how "
+        "the application reads paths."
+    ),
+    "route-unseen": (
+        "the application serves routes that a limit seems to mean and matches in no way of reading their "
+        "paths. Write templates with the prefix of the mount; cover a regular expression by a template "
+        "that ends in `*`. They are:"
+    ),
+    "route-case": (
+        'the application ignores case in paths, and `spellings` of the policy has "exact-case": a path in '
+        'other letters is served and not limited. Write "case" in its place.'
+    ),
+    "route-unasked": (
+        "a route has its handler without the limit that decorates it, and is not limited: `@limit` stands "
+        "above the route's own decorator. Write it below. They are:"
+    ),
+    "limit-unbound": (
+        "the application has no route that these limits bind, so they refuse nothing. Correct their `match`. "
+        "If code before the routes answers there, ignore this. They are: {about}"
+    ),
+    "limit-unasked": (
+        "limits with `match = []` bind what routes ask for, and no route does. Write "
+        "`Depends(limits(…))`, or a `match`. They are: {about}"
+    ),
+    "state-outside": (
+        "the middleware runs before all code of the application that could set what these limits count by, "
+        "so all callers behind one address share a budget. Add the middleware that sets it last, or ask for "
+        "the limit in the route, `per=Depends(…)`. They are: {about}"
+    ),
+    "settle-unit": ("the application settled a unit that no limit of the policy counts; it was not charged."),
+    "settle-number": (
+        "the application settled a value other than a whole number from 0 "
+        "to 2147483647; it was not charged, and the "
+        "estimate stays. Round up before you settle."
+    ),
+    "wait-unawaited": (
+        "a limit with `wait` refused at once, as `decide` cannot wait: it has no event "
+        "loop. Await `adecide` instead."
+    ),
+    "challenge-missing": (
+        "a limit that challenges refused, as it has no hook. Pass `challenge=…` to "
+        "the middleware, the interceptor or Limiter; a pass counts for `ratelimit serve` as well."
+    ),
+    "challenge-failed": "the application's `challenge` raised, and the request was refused {about}.",
+    "challenge-unawaited": (
+        "the application's `challenge` has to be awaited, which `Limiter.decide` and WSGI cannot; the "
+        "request was refused. Give a plain function, or await `adecide`."
+    ),
+    "memory-full": (
+        "{about}, where shared memory lies, is full. Limits go on. Acts and events cannot be written "
+        "there, and memory that gets lost cannot be made again. Free some of it, or enlarge it (in a "
+        "container: --shm-size)."
+    ),
+    "limit-exempt": (
+        "a handler has `@exempt` and a limit of its own. `@exempt` frees it from limits of its router or "
+        "application, and of every `Depends`; a limit that decorates it holds. Remove one of "
+        "the two. It is:"
+    ),
+    "done-uncharged": (
+        "a proxy reported the cost at a stream's end, and no limit was charged. Its descriptors lack the "
+        "path or an identity that limits need: send what the request's own call has. Unit:"
+    ),
+    "serve-operator": (
+        "a call of Envoy was answered with INVALID_ARGUMENT, since Envoy's configuration is wrong; it then "
+        "passes the request on or refuses it, by its failure_mode_deny. Each one counts. Mistake: {about}"
+    ),
+    "serve-contradictory": (
+        "a proxy named a request's method, target or address twice; the request was refused, since it can be "
+        "matched in more than one way. Each one counts."
+    ),
+    "serve-unnamed": (
+        "a check over HTTP came without the two fields in which the proxy names the request, and was refused "
+        "with 500. Is the proxy the one that `--for` names, and does its configuration set both? Each one "
+        "counts. The fields: {about}"
+    ),
+    "serve-other-pair": (
+        "a check over HTTP had fields in which another kind of proxy names its requests. They are a client's "
+        "own and were ignored: only those of the proxy that `--for` names are believed. Each one counts. "
+        "The fields: {about}"
+    ),
+    "serve-late": (
+        "Envoy no longer waited for the answer to a call: its timeout had passed, or the client hung up. "
+        "After a timeout Envoy follows failure_mode_deny. Each one counts. Give `ratelimit serve` "
+        "more workers or cores, or raise the timeout."
+    ),
+    "serve-full": (
+        "a call of Envoy was answered with RESOURCE_EXHAUSTED, since 1,000 others were waiting; Envoy "
+        "follows failure_mode_deny. Each one counts. Give `ratelimit serve` more workers or cores."
+    ),
+    "serve-fault": (
+        "a call of Envoy led to a fault of this program and was answered with INTERNAL; Envoy follows "
+        "failure_mode_deny. Each one counts. Report it; the log has the traceback at level DEBUG. The "
+        "fault: {about}"
     ),
 }
-"""What is said, once in each process, for each code."""
+"""The sentence of each code, logged once in each process; in the order of the columns that count them."""
+SUBJECTS: Mapping[str, str] = {
+    "state-absent": "`state:NAME`",
+    "policy-gone": "the policy file",
+    "memory-full": "The place",
+    "serve-operator": "it is named.",
+    "serve-unnamed": "they are named.",
+    "serve-other-pair": "they are named.",
+    "serve-fault": "its type.",
+    "policy-last": "its errors follow",
+    "challenge-failed": "(the error's type)",
+    "records-refused": "the reason is named",
+}
+"""The words for `{about}` of a sentence in the reference; none where the sentence ends with it."""
 
 
 def sentence(code: str, about: str = "") -> str:

@@ -37,6 +37,8 @@ class Source:
     """The word behind the colon, as the reference writes it; empty for a source without an argument."""
     shape: re.Pattern[str] | None = None
     """The spelling of the argument; None for a source without one."""
+    implied: str = ""
+    """The argument of a source that is written without one: the header that a `line` is read from, say."""
     header: str = ""
     """The header that it is read from, in lower case, where the argument does not name it."""
     rule: str = ""
@@ -89,7 +91,7 @@ class Source:
     @property
     def is_given(self) -> bool:
         """Whether `ratelimit explain` and traces can say it by its own name: `header:NAME=VALUE`."""
-        return self.reading in ("line", "cookie", "state", "answer")
+        return self.reading not in ("address", "segment", "nothing")
 
     def own_form(self, name: str) -> str:
         """Return the form of its values where no `as` says another."""
@@ -101,6 +103,12 @@ class Source:
             return True
         is_credential = bool(self.credentials) and (form or self.own_form(name)) == "credential"
         return is_credential or (bool(self.secrets) and name.endswith(self.secrets))
+
+    def argument_of(self, written: str) -> str:
+        """Return the argument that a policy or a request means by what it writes behind the colon."""
+        if not self.has_argument:
+            return self.implied
+        return written.lower() if self.ignores_case else written
 
     def field(self, name: str) -> str | None:
         """Return the header that it is read from, in lower case; None where it is no header."""
@@ -187,6 +195,29 @@ BY_KIND: Mapping[str, Source] = {source.kind: source for source in (*WRITTEN, CL
 def declared_kinds() -> list[str]:
     """Return the words that stand before a colon."""
     return [source.kind for source in WRITTEN if source.has_argument]
+
+
+def written_kinds() -> list[str]:
+    """Return the words that a source may begin with."""
+    return [source.kind for source in WRITTEN]
+
+
+def source_of(text: str) -> tuple[Source, str] | None:
+    """Return the record of a source as it is written without a form, and what stands behind its colon.
+
+    None for what is no source, and for one that lacks its argument or has one too many.
+    """
+    kind, colon, argument = text.partition(":")
+    source = BY_KIND.get(kind)
+    if source is None or source not in WRITTEN or source.has_argument != bool(colon):
+        return None
+    return source, argument
+
+
+def invented_words() -> str:
+    """Return the sources whose values a client can invent, for a warning."""
+    *others, last = [f"a {source.kind}" for source in WRITTEN if source.is_invented]
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def reference_words() -> str:

@@ -19,7 +19,7 @@ import msgspec
 from ratelimit.algorithms import ALGORITHMS, DEFAULT
 from ratelimit.codes import Branch, every_code
 from ratelimit.correlation.settings import Settings
-from ratelimit.environment.diagnoses import DIAGNOSES
+from ratelimit.environment.diagnoses import DIAGNOSES, SUBJECTS
 from ratelimit.features.parts import parts
 from ratelimit.policy.schema import json_schema as schema
 from ratelimit.policy.schema import knowledge, model, storing, tuning
@@ -32,17 +32,6 @@ _BRANCHES: dict[Branch, str] = {
     "usage": "UsageError: calls of the library, for the developer to mend.",
     "store": "StoreError: shared memory or a server, for the operator to mend.",
 }
-_ABOUT = {
-    "state-absent": "`state:NAME`",
-    "policy-gone": "the policy file",
-    "memory-full": "The place",
-    "serve-operator": "it is named.",
-    "serve-unnamed": "they are named.",
-    "serve-other-pair": "they are named.",
-    "serve-fault": "its type.",
-    "policy-last": "its errors follow",
-}
-"""The subject of a diagnosis, where it says so."""
 _DIAGNOSED = (
     "The library logs each of these once while it runs, and counts it in `ratelimit_diagnostics_total`. It "
     "raises no exception."
@@ -68,7 +57,7 @@ def errors_page() -> str:
             lines += ["", "### Warnings", *warnings]
     lines += ["", "## Diagnoses", "", _DIAGNOSED, "", "| code | |", "| --- | --- |"]
     for code, sentence in DIAGNOSES.items():
-        text = sentence.format(about=_ABOUT[code]) if code in _ABOUT else sentence
+        text = sentence.replace("{about}", SUBJECTS.get(code, "")).rstrip()
         # What is said in the log ends with the names of what it is about.
         text = re.sub(":$", ".", text.replace("They are:", "They are named."))
         lines.append(f'| <a id="{code}"></a>`{code}` | {text[0].upper()}{text[1:]} |')

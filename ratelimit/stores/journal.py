@@ -67,7 +67,7 @@ class Record:
     @property
     def is_warning(self) -> bool:
         """Whether it is an event that warns."""
-        return self.kind in EVENTS and EVENTS[self.kind][0]
+        return self.kind in EVENTS and EVENTS[self.kind].is_warning
 
 
 class _Line(msgspec.Struct):

@@ -16,10 +16,10 @@ from enum import IntEnum
 from itertools import chain
 
 from ratelimit.decision import Reason
+from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.events import EVENTS as EVENTS
 from ratelimit.features.parts import parts
 from ratelimit.features.steps import LENIENT, STEPS
-from ratelimit.telemetry.codes import DIAGNOSTIC_CODES as DIAGNOSTIC_CODES
 from ratelimit.telemetry.hosts import (
     HOSTS_CATCH_UPS as HOSTS_CATCH_UPS,
 )
@@ -68,6 +68,8 @@ COUNTER_LATENCY = "\x1fdecision time"
 COUNTER_REQUESTS = "\x1frequests"
 COUNTER_RUNTIME = "\x1fruntime"
 COUNTER_DIAGNOSTICS = "\x1fdiagnostics"
+DIAGNOSTIC_CODES: tuple[str, ...] = (*DIAGNOSES, "other")
+"""Codes of likely mistakes, a column each; the last takes any code that is not listed."""
 COUNTER_EVENTS = "\x1fevents"
 
 

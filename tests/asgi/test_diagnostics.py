@@ -14,7 +14,6 @@ from ratelimit.clock import ManualClock
 from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.errors import StoreError
 from ratelimit.events import NullObserver
-from ratelimit.telemetry.names import DIAGNOSTIC_CODES
 from ratelimit.worker.diagnostics import MOST_WORDS, LoggingObserver
 from ratelimit.worker.siblings import several_workers
 from tests.asgi.driver import Client, key, limit, mount, ok, rules
@@ -230,10 +229,6 @@ async def test_limiter_s_own_observer_is_told_as_well(caplog: pytest.LogCaptureF
     limiter = Limiter(Policy.from_toml(PER_IP), clock=ManualClock(), observer=Watching())
     await Client(RateLimitMiddleware(ok, limiter=limiter, reload_interval_s=0))(peer=None)
     assert seen == said(caplog) == ["client-missing"]
-
-
-def test_every_diagnosis_has_a_sentence_and_a_label() -> None:
-    assert set(DIAGNOSES) <= set(DIAGNOSTIC_CODES)
 
 
 def test_warnings_of_a_policy_are_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -77,7 +77,7 @@ def test_help_errors_and_metrics_call_it_so() -> None:
     errors = [f"{entry.meaning} {entry.remedy}" for entry in every_code().values()]
     assert [word for text in (*helps, *errors) for word in others(text)] == []
     assert others(document.markdown()) == []
-    events = [says for _, says in EVENTS.values()]
+    events = [kind.says for kind in EVENTS.values()]
     assert [each for text in (*helps, *errors, *events, document.markdown()) for each in clusters(text)] == []
 
 

@@ -445,7 +445,7 @@ def test_a_record_is_one_line_of_json() -> None:
         "time": "2023-11-14T22:13:20.000Z",
         "host": "web-1",
         "worker": 7,
-        "says": EVENTS["store-away"][1],
+        "says": EVENTS["store-away"].says,
         "fields": {"words": "a\nb"},
     }
     assert "\n" not in event(words="a\nb").json() + event(words="a\nb").line()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ratelimit.codes import every_code
+from ratelimit.environment.diagnoses import DIAGNOSES, SUBJECTS
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy
 from ratelimit.policy.document import WITH_TABLES, errors_page, refreshed
@@ -34,6 +35,15 @@ def whole(block: str) -> str:
 
 def test_errors_page_is_in_step_with_the_codes() -> None:
     assert (DOCS / "errors.md").read_text("utf-8") == errors_page(), AGAIN
+
+
+def test_errors_page_says_what_a_diagnosis_is_about() -> None:
+    """A sentence that names something has words for it in the reference, or ends with it."""
+    shown = errors_page()
+    assert "{about}" not in shown
+    of = DIAGNOSES.items()
+    gaps = [code for code, says in of if "{about}" in says and not says.endswith((": {about}", ". {about}"))]
+    assert [code for code in gaps if code not in SUBJECTS] == []
 
 
 def test_published_schema_is_in_step_with_the_types() -> None:

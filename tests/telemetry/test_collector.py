@@ -13,7 +13,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ratelimit.core.memory.table import COUNTER_COLUMNS
 from ratelimit.decision import Reason
-from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.errors import StoreError
 from ratelimit.load.metrics import METRICS as LOAD_METRICS
 from ratelimit.load.metrics import WatchedLoad, shed_column, shed_counter
@@ -424,10 +423,6 @@ def test_each_column_fits_its_counter() -> None:
     assert max(names.LIMITED_COLUMNS) < names.COUNTER_COLUMNS  # those that compiled code counts
     assert max(names.RuleColumn) < names.COUNTER_COLUMNS
     assert len(set(names.REQUEST_COLUMN.values())) == len(names.REQUEST_COLUMN)
-
-
-def test_each_diagnosis_has_a_column() -> None:
-    assert set(DIAGNOSES) == set(names.DIAGNOSTIC_CODES) - {"other"}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from ratelimit.events import KINDS as EVENT_KINDS
 from ratelimit.inspection import formatting
 from ratelimit.inspection.history.changes import Changes
 from ratelimit.inspection.journal.entries import HOUR_NS, Entry, Hour
@@ -19,10 +20,10 @@ DAYS = (1, 3, 7)
 """How many days people look at."""
 KINDS: Mapping[str, tuple[str, ...]] = {
     "outages": (AWAY, OUTAGE),
-    "actors": ("actor-found", "actor-grew", "actor-contained", "actor-released"),
-    "acts": ("act-made", "act-undone", "act-lapsed"),
-    "policies": ("policy-reloaded", "policy-rejected", "policy-rejected-long"),
-    "others": ("group-refused", "target-learned", "self-check", "self-check-over", "note"),
+    **{
+        topic: tuple(name for name, kind in EVENT_KINDS.items() if kind.topic == topic)
+        for topic in ("actors", "acts", "policies", "others")
+    },
 }
 """The events of a week by what they are about."""
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ratelimit.clock import SystemClock
 from ratelimit.errors import StoreError
-from ratelimit.events import Event
+from ratelimit.events import KINDS, Event
 from ratelimit.inspection import formatting
 from ratelimit.inspection.access.host_state import HostState, state_of
 from ratelimit.inspection.acts.words import event_words
@@ -47,11 +47,11 @@ if TYPE_CHECKING:
 
 SAME_NS = 60 * 10**9
 """An act or a policy is in force on all hosts within so long."""
-_OF_ACTS = frozenset({"act-made", "act-undone", "act-lapsed"})
+_OF_ACTS = frozenset(name for name, kind in KINDS.items() if kind.topic == "acts")
 """Of one act there is one of each, whenever a host that was cut off tells it."""
 _SILENT = "host-silent"
 _ENDED = "host-ended"
-_EACH_HOST = _OF_ACTS | {"policy-reloaded", "policy-rejected"}
+_EACH_HOST = frozenset(name for name, kind in KINDS.items() if kind.is_of_all_hosts)
 HOUR_NS = 3600 * 10**9
 QUARTER_NS = HOUR_NS // 4
 MINUTE_NS = 60 * 10**9
@@ -655,25 +655,19 @@ def _callers(fields: Mapping[str, Any]) -> str:
 
 
 _WORDS: Mapping[str, Any] = {
-    "store-away": lambda fields: "the server is not used; limits go by this host's share, or on_store_error",
     "store-back": _back,
     "store-emptied": _emptied,
     "policy-reloaded": _policy,
-    "policy-rejected": lambda fields: f"the policy file cannot be used: {fields['error']}",
     "actor-found": _actor("found"),
     "actor-grew": _actor("grew"),
-    "actor-contained": lambda fields: f"actor contained by {fields['limit']}: {fields['refused']:,} refused",
-    "actor-released": lambda fields: "no actor any more",
     "group-refused": _group,
     "target-learned": _target,
     "act-made": _act("made"),
     "act-undone": _act("undone"),
     "act-lapsed": _act("lapsed"),
-    "self-check": lambda fields: f"{fields['words']} [{fields['code']}]",
-    "self-check-over": lambda fields: f"it is over [{fields['code']}]",
     "minute": _minute,
     "top-callers": _callers,
-    "note": lambda fields: f"{fields['text']} ({fields['by']})",
+    **{name: kind.brief.format_map for name, kind in KINDS.items() if kind.brief},
 }
 
 

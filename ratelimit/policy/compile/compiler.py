@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from ratelimit.algorithms import SECOND_NS
 from ratelimit.environment.spelling import did_you_mean
-from ratelimit.facts.sources import declared_kinds
+from ratelimit.facts.sources import written_kinds
 from ratelimit.policy.compile.access import compile_list, compile_trust
 from ratelimit.policy.compile.compiled import (
     REQUESTS,
@@ -292,7 +292,7 @@ def _position(name: str, positions: Mapping[str, int], path: Path, report: Repor
             hint = "Write `cluster`, `cluster:likely` or `cluster:young`."
         elif name == "client" and "ip" in positions:
             hint = "Did you mean `ip`?"
-        elif name == "client" or name.partition(":")[0] in declared_kinds():
+        elif name.partition(":")[0] in written_kinds():
             hint = f'Write `NAME = {{ from = "{name[:64]}" }}` into `[identities]`, and `per = "NAME"`.'
         elif not hint and name.isidentifier():
             # A plan that a client wrote itself would be the dearest.

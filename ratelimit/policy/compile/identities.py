@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from ratelimit.core.request.grammar import FORMS
 from ratelimit.environment.spelling import did_you_mean
 from ratelimit.facts.numbers import BY_PLACE
-from ratelimit.facts.sources import BY_KIND, CLIENT, Source, declared_kinds, number_hint
+from ratelimit.facts.sources import number_hint, source_of, written_kinds
 from ratelimit.policy.compile.compiled import NEVER, CacheSpec, IdentitySpec, SourceSpec
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import Identity
@@ -151,14 +151,9 @@ def is_proven(identity: Identity) -> bool:
 
 
 def _is_proven_source(text: str) -> bool:
-    kind, _, named = text.partition(":")
-    name, _, form = named.partition(" as ")
-    source = BY_KIND.get(kind)
-    return source is not None and source.is_proven(_argument(source, name), form)
-
-
-def _argument(source: Source, name: str) -> str:
-    return name.lower() if source.ignores_case else name
+    written, _, form = text.partition(" as ")
+    found = source_of(written)
+    return found is not None and found[0].is_proven(found[0].argument_of(found[1]), form)
 
 
 def parse_source(text: str, path: Path, report: Report) -> SourceSpec | None:
@@ -170,16 +165,16 @@ def parse_source(text: str, path: Path, report: Report) -> SourceSpec | None:
         report.add("identity-source", path, f"`{text[:80]}` is not a source", hint)
         return None
     written, has_form, form = text.partition(" as ")
-    word, colon, name = written.partition(":")
-    source = BY_KIND.get(word)
-    if source is None or source.shape is None or not colon:
-        hint = did_you_mean(word, [*declared_kinds(), CLIENT.kind])
+    found = source_of(written)
+    if found is None:
+        hint = did_you_mean(written.partition(":")[0], written_kinds())
         report.add("identity-source", path, f"`{text[:80]}` is not a source", hint)
         return None
-    if not source.shape.fullmatch(name):
+    source, argument = found
+    if source.shape is not None and not source.shape.fullmatch(argument):
         report.add("identity-source", path, f"`{text[:80]}`: {source.rule}")
         return None
-    name = _argument(source, name)
+    name = source.argument_of(argument)
     if not has_form:
         return SourceSpec(source.kind, name)
     if not source.has_form:

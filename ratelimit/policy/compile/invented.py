@@ -7,6 +7,7 @@ can be.
 
 from __future__ import annotations
 
+from ratelimit.facts import sources
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitSpec
 
 
@@ -17,7 +18,7 @@ def invented_words(compiled: CompiledPolicy) -> str:
         return ""
     listed = ", ".join(f"`{name}`" for name in names)
     return (
-        f"{listed}: counted by a header or a cookie alone, so a client that "
+        f"{listed}: counted by {sources.invented_words()} alone, so a client that "
         'invents values is not limited. Add a limit with `per = "ip"` beside, wide enough for an office'
     )
 

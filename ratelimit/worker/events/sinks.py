@@ -22,7 +22,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from ratelimit.core.threads.event import breathe
-from ratelimit.events import Event
+from ratelimit.events import EVENTS, Event
 from ratelimit.policy.schema.events import Events
 
 log = logging.getLogger("ratelimit.events")
@@ -34,9 +34,6 @@ FIRST_PAUSE_S = 1.0
 """Before the second try; then twice as long each time."""
 BURST = 20
 INTERVAL_S = 1.0
-
-SAID_BY_WORKERS = frozenset({"policy-reloaded", "policy-rejected", "self-check"})
-"""What each worker writes to the log by itself, in more words."""
 
 Write = Callable[[Event], None]
 
@@ -135,7 +132,7 @@ def sinks_of(settings: Events) -> list[Sink]:
 
 def to_log(event: Event) -> None:
     """Write an event to the log, one line."""
-    if event.name in SAID_BY_WORKERS:
+    if EVENTS[event.name].is_logged:
         return
     log.log(logging.WARNING if event.is_alarming else logging.INFO, "%s", event.line())
 
