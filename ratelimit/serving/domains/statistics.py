@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
@@ -45,6 +46,7 @@ class Statistics:
     def __init__(self, near: float = 0.8, folder: Path | None = None) -> None:
         self._near = near
         self._folder = folder
+        self._token = secrets.token_hex(8)
         self._lock = Lock()
         self._series: dict[str, list[int]] = {}
         self._service = dict.fromkeys(_SERVICE, 0)
@@ -98,10 +100,14 @@ class Statistics:
             return
         with self._lock:
             text = json.dumps([self._series, self._service])
-        place = self._folder / f"{os.getpid()}.json"
+        place = self._folder / self._name()
         beside = place.with_suffix(".new")
         beside.write_text(text)
         beside.replace(place)
+
+    def _name(self) -> str:
+        # A number is used again after its process has ended, and the totals stay; a fork has the same token.
+        return f"{os.getpid()}.{self._token}.json"
 
     def _all(self) -> tuple[dict[str, list[int]], dict[str, int]]:
         """Return the numbers of all processes of the command."""
@@ -110,7 +116,7 @@ class Statistics:
             service = dict(self._service)
         others = [] if self._folder is None else sorted(self._folder.glob("*.json"))
         for place in others:
-            if place.stem == str(os.getpid()):
+            if place.name == self._name():
                 continue
             more, numbers = _LEFT.read(place.read_bytes())
             for name, cells in more.items():

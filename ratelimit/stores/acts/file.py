@@ -31,6 +31,7 @@ from ratelimit.stores.acts.act import (
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.embedded.mapping import COMPANION
 from ratelimit.stores.embedded.process import is_alive, start_of
+from ratelimit.stores.leftovers import put_whole
 
 _MOST_BYTES = 2 * MOST_ACTS * LONGEST_LINE
 
@@ -221,17 +222,9 @@ def _read(path: Path) -> bytes:
 
 
 def _write(path: Path, text: bytes) -> None:
-    fresh = path.with_name(f"{path.name}.new.{os.getpid()}")
     try:
-        with contextlib.suppress(FileNotFoundError):
-            fresh.unlink()
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(text)
-        fresh.replace(path)
+        put_whole(path, text)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
         raise _refused(path, error) from error
 
 
