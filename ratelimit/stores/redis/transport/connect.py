@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ratelimit.environment.location import LocationError, parse_location
@@ -246,7 +246,9 @@ def _cluster(spec: RemoteSpec, options: dict[str, Any]) -> RedisCluster:
 def _sentinel(spec: RemoteSpec, options: dict[str, Any]) -> Sentinel:
     # Sentinels may want the same password, or none: they have no users of their own.
     own = {**options, "redis_connect_func": _greet_sentinel}
-    return Sentinel(list(spec.nodes), sentinel_kwargs=own, **options)  # type: ignore[no-untyped-call]
+    # Some releases of redis-py leave the constructor without types.
+    make: Callable[..., Sentinel] = Sentinel
+    return make(list(spec.nodes), sentinel_kwargs=own, **options)
 
 
 async def _greet_sentinel(connection: Any) -> None:
