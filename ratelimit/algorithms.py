@@ -50,7 +50,7 @@ class Algorithm:
     kind: int
     """Its number in memory and in a server; the ranges of these are in `core/memory/entries.pxd`."""
     state: Literal["word", "block"]
-    """True if 64 bits hold its state. Only such limits are charged with what others used."""
+    """A "word" of 64 bits, or a "block". Only limits in a word are charged with what others used."""
     counts: Counted
     """Units, or what is taken and given back whole."""
     script: str | None
@@ -59,6 +59,8 @@ class Algorithm:
     """Its class in the package `ratelimit.reference`, as `module.Class`."""
     is_at_once: bool
     """True if a whole quota may come back at one instant; else it does bit by bit."""
+    refills: bool
+    """True if units come back at a steady pace, one after another, whatever the time of day."""
     largest_quota: Callable[[int], int]
     """Returns the most units of a period, in ns."""
     largest_debt: Callable[[int, int, int], int]
@@ -128,6 +130,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="bucket",
         reference="bucket.TokenBucket",
         is_at_once=False,
+        refills=True,
         comes_back=True,
         largest_quota=lambda period_ns: max(0, period_ns),  # a nanosecond or more for each unit
         largest_debt=lambda period_ns, quota, burst: (
@@ -147,6 +150,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="sliding",
         reference="sliding.SlidingWindow",
         is_at_once=False,
+        refills=False,
         comes_back=True,
         largest_quota=lambda period_ns: _most_of(wide_bits(period_ns)),
         largest_debt=lambda period_ns, quota, burst: 2 ** wide_bits(period_ns) - 1 - quota,
@@ -168,6 +172,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="fixed",
         reference="window.FixedWindow",
         is_at_once=True,
+        refills=False,
         comes_back=True,
         largest_quota=_largest_window,
         largest_debt=_largest_window_debt,
@@ -184,6 +189,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="fixed",
         reference="window.StaggeredWindow",
         is_at_once=True,
+        refills=False,
         comes_back=True,
         largest_quota=_largest_window,
         largest_debt=_largest_window_debt,
@@ -200,6 +206,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="carried",
         reference="window.CarriedWindow",
         is_at_once=True,
+        refills=False,
         comes_back=True,
         largest_quota=_largest_window,
         largest_debt=_largest_window_debt,
@@ -223,6 +230,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="lifetime",
         reference="window.Lifetime",
         is_at_once=True,
+        refills=False,
         comes_back=False,
         largest_quota=lambda _: _MOST_UNITS,
         largest_debt=lambda period_ns, quota, burst: _LIFETIME_BASE - 1 - quota,
@@ -245,6 +253,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="log",
         reference="log.SlidingLog",
         is_at_once=True,
+        refills=False,
         comes_back=True,
         largest_quota=_of_a_block,
         largest_debt=_unbounded,
@@ -258,6 +267,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="slots",
         reference="slots.Concurrency",
         is_at_once=False,
+        refills=False,
         comes_back=True,
         largest_quota=_of_a_block,
         largest_debt=_unbounded,
@@ -272,6 +282,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="sketch",
         reference="distinct.Distinct",
         is_at_once=True,
+        refills=False,
         comes_back=True,
         largest_quota=_of_a_block,
         largest_debt=_unbounded,
@@ -300,3 +311,13 @@ WITH_BURST = frozenset(name for name, record in ALGORITHMS.items() if record.mos
 """Algorithms of which more may come at once than in a period."""
 OF_UNITS = frozenset(name for name, record in ALGORITHMS.items() if record.counts == "units")
 """Algorithms that count amounts, which can be settled."""
+OF_SLOTS = frozenset(name for name, record in ALGORITHMS.items() if record.counts == "slots")
+"""Algorithms whose units are held until the request ends."""
+OF_MEMBERS = frozenset(name for name, record in ALGORITHMS.items() if record.counts == "members")
+"""Algorithms that count different values, each once."""
+REFILLED = frozenset(name for name, record in ALGORITHMS.items() if record.refills)
+"""Algorithms that are full again little by little, and have no window that ends."""
+CARRIED = WITH_BURST - REFILLED
+"""Windows that have what the one before left over."""
+PREPAID = frozenset(name for name, record in ALGORITHMS.items() if not record.comes_back)
+"""Algorithms whose units time does not give back: more come by payment alone."""

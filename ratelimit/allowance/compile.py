@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 
-from ratelimit.algorithms import ALGORITHMS, AlgorithmName
+from ratelimit.algorithms import IN_WORDS, PREPAID, AlgorithmName
 from ratelimit.allowance.model.levels import EarnedSpec
 from ratelimit.allowance.schema import Earned, LimitKeys
 from ratelimit.core.memory.hashing import Hasher
@@ -104,7 +104,7 @@ def compile_limit(scene: Scene, limit: Limit, path: Path) -> Allowance | Overflo
         return Overflow() if keys.overflow else None
     if CLUSTER in _payer(limit):
         report.add("limit-earned", (*path, "per"), "an actor pays for nothing", "Name the payer.")
-    if any(numbers.algorithm == "lifetime" for numbers in scene.numbers):
+    if any(numbers.algorithm in PREPAID for numbers in scene.numbers):
         words = "an allowance is of a period, and a lifetime has none"
         report.add("limit-earned", (*path, "rate"), words, "Write two limits.")
     return Allowance(_earned(keys.allowance, limit, scene, path))
@@ -168,7 +168,7 @@ def _earned(earned: Earned, limit: Limit, scene: Scene, path: Path) -> EarnedSpe
     if not rates:
         return None  # the rate is in error, which is said there
     algorithm, quota, period_ns, burst = rates[0]
-    if ALGORITHMS[algorithm].state != "word":
+    if algorithm not in IN_WORDS:
         report.add(
             "limit-earned",
             here,

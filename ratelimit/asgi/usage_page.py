@@ -16,6 +16,7 @@ from html import escape
 
 from starlette.types import Receive, Scope, Send
 
+from ratelimit.algorithms import OF_SLOTS, PREPAID
 from ratelimit.asgi.arrival import identify
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.share import RequestLost
@@ -143,20 +144,20 @@ def _told(
 ) -> Iterator[LimitUsage]:
     for at, rule in enumerate(plan.rules):
         if plan.labels[at] and outcome.state(at) != SKIPPED:
-            added, owed = balance(rule) if rule.algorithm == "lifetime" else (0, 0)
+            added, owed = balance(rule) if rule.algorithm in PREPAID else (0, 0)
             yield usage_by(rule, outcome.remaining(at), outcome.reset_after_ns(at), added, owed)
 
 
 def usage_by(rule: LimitRule, left: int, reset_ns: int, paid: int = 0, owed: int = 0) -> LimitUsage:
     """Return what a rule has, in amounts as people read them."""
-    is_lifetime = rule.algorithm == "lifetime"
+    is_lifetime = rule.algorithm in PREPAID
     most = max(left, rule.burst + paid) if is_lifetime else rule.burst
     left = min(left, most)
     size, used, rest, added, debt = (
         (round(each / MICRO, 6) if rule.unit == USD else each)
         for each in (most, most - left, left, paid, owed)
     )
-    is_timeless = is_lifetime or rule.algorithm == "concurrency"
+    is_timeless = is_lifetime or rule.algorithm in OF_SLOTS
     reset_s = None if is_timeless else -(-max(0, reset_ns) // _SECOND_NS)
     unit = _UNITS.get(rule.algorithm, rule.unit)
     if not is_lifetime:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
-from ratelimit.algorithms import ALGORITHMS, SECOND_NS, WITH_BURST
+from ratelimit.algorithms import IN_WORDS, PREPAID, SECOND_NS, WITH_BURST
 from ratelimit.allowance.schema import Budget
 from ratelimit.allowance.schema import LimitKeys as AllowanceKeys
 from ratelimit.budgets.schema import LimitKeys
@@ -138,7 +138,7 @@ def compile_limit(scene: Scene, limit: Limit, path: Path) -> Budgeting | None:
 
 def _check_lifetime(scene: Scene, limit: Limit, path: Path, own: OwnNumber | None) -> None:
     """Note what a lifetime would lose, and what it cannot tell."""
-    lifetimes = [numbers for numbers in scene.numbers if numbers.algorithm == "lifetime"]
+    lifetimes = [numbers for numbers in scene.numbers if numbers.algorithm in PREPAID]
     of_plans = any(has_lifetime(tier.rate) for tier in limit.tiers.values() if isinstance(tier, Tier))
     if (lifetimes or of_plans) and scene.file.store.url == EMBEDDED:
         scene.report.add(
@@ -337,7 +337,7 @@ def _conflicts(limit: Limit, rates: Sequence[Numbers]) -> list[tuple[str, str, s
     if len(rates) > 1:
         words = "with several rates it is not said which one the number replaces"
         found.append(("rate", words, "Write each as a limit."))
-    elif rates and ALGORITHMS[rates[0].algorithm].state != "word" and limit.rate is not None:
+    elif rates and rates[0].algorithm not in IN_WORDS and limit.rate is not None:
         words = f"`{rates[0].algorithm}` keeps as many places as the rate has units"
         found.append(("algorithm", words, 'Use `algorithm = "sliding-window"`.'))
     for name, tier in limit.tiers.items():

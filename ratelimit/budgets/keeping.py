@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ratelimit.algorithms import PREPAID
 from ratelimit.limiter import Limiter
 from ratelimit.stores.acts.act import Act
 
@@ -45,7 +46,7 @@ def _remember(limiter: Limiter, act: Act, now_ns: int) -> None:
     rules = {rule.name: rule for rule in reversed(bound.compiled.rules) if rule.tier is None}
     for name, said in act.after.items():
         rule = rules.get(name)
-        if rule is None or act.identity not in positions or rule.algorithm != "lifetime":
+        if rule is None or act.identity not in positions or rule.algorithm not in PREPAID:
             continue  # a reload took it away
         row = [-1] * len(bound.extractor.anonymous)
         row[positions[act.identity]] = act.accounts[0]

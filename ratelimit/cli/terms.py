@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ratelimit.algorithms import OF_UNITS
 from ratelimit.inspection import formatting
 from ratelimit.inspection.requests.explaining import rule_json, rule_words
 from ratelimit.inspection.requests.prices import price_json
@@ -88,7 +89,7 @@ def debt(rule: LimitRule) -> int:
     So is what an actor's members had before.
     """
     is_settled = rule.unit != "requests" or rule.is_clustered
-    if not is_settled or rule.algorithm in ("concurrency", "distinct"):
+    if not is_settled or rule.algorithm not in OF_UNITS:
         return 0
     return rule.most_debt
 

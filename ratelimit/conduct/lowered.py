@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+from ratelimit.algorithms import CARRIED, REFILLED
 from ratelimit.conduct.compile import ConductSpec
 from ratelimit.deciding.variant import Variant
 from ratelimit.features.steps import BY_NAME, FirstStep, MildStep, Step
@@ -95,10 +96,10 @@ def scaled_rule(rule: LimitRule, sixteenths: int) -> LimitRule:
     least = max(1, rule.estimate)
     quota = min(rule.quota, max(1, rule.quota * sixteenths // WHOLE))
     burst = min(rule.burst, max(least, rule.burst * sixteenths // WHOLE))
-    if rule.algorithm == "carried-window":
+    if rule.algorithm in CARRIED:
         quota = max(quota, -(-burst // 2))
         burst = min(max(burst, quota), 2 * quota)
-    elif rule.algorithm != "token-bucket":
+    elif rule.algorithm not in REFILLED:
         quota = burst
     return replace(rule, quota=quota, burst=burst)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, Protocol, TypeVar, cast
 
+from ratelimit.algorithms import OF_MEMBERS, OF_SLOTS, OF_UNITS, PREPAID
 from ratelimit.core.decision import engine
 from ratelimit.core.redis.lease import LeasedRules
 from ratelimit.decision import Verdict
@@ -189,10 +190,7 @@ class RoutePlan:
         estimated = [
             at
             for at, rule in enumerate(self.rules)
-            if rule.unit_index
-            and not rule.is_beside
-            and not rule.is_lowered
-            and rule.algorithm not in ("concurrency", "distinct")
+            if rule.unit_index and not rule.is_beside and not rule.is_lowered and rule.algorithm in OF_UNITS
         ]
         self.estimated = Estimated(self.rules, estimated)
         """Rules that take an estimate of a unit on arrival, which is settled later."""
@@ -208,7 +206,7 @@ class RoutePlan:
             if rule.metering is not None and rule.metering.refuses_unknown
         )
         """Rules in dollars that refuse a model without a price."""
-        self.holds_slots = any(rule.algorithm == "concurrency" for rule in rules)
+        self.holds_slots = any(rule.algorithm in OF_SLOTS for rule in rules)
         """Whether an allowed request may hold something until it ends."""
         self.varies = any(rule.varies for rule in rules)
         """Whether there are variants with other numbers for any of its limits."""
@@ -318,7 +316,7 @@ class RoutePlan:
         wait_ns = outcome.retry_after_ns(outcome.binding)
         if wait_ns < 0 and outcome.binding not in self.hidden:
             return None
-        if wait_ns < 0 and self.rules[outcome.binding].algorithm != "lifetime":
+        if wait_ns < 0 and self.rules[outcome.binding].algorithm not in PREPAID:
             return None  # it follows from the request alone
         refusing = refused_by(outcome, len(self.rules))
         if self.exposed:
@@ -348,7 +346,7 @@ class RoutePlan:
 
     def is_used_up(self, outcome: Outcome) -> bool:
         """Return whether a lifetime refused, of which time gives nothing back."""
-        return any(self.rules[at].algorithm == "lifetime" for at in refused_by(outcome, len(self.rules)))
+        return any(self.rules[at].algorithm in PREPAID for at in refused_by(outcome, len(self.rules)))
 
     def reduced_to(self, outcome: Outcome, at: int) -> int | None:
         """Return the most that a request may ask of a rule while its server is away, if it asked for more.
@@ -363,7 +361,7 @@ class RoutePlan:
             or outcome.retry_after_ns(at) >= 0
         ):
             return None
-        if rule.algorithm == "lifetime":
+        if rule.algorithm in PREPAID:
             return None
         most = self.away.most_here(at)
         return most if most < outcome.cost(at) <= _holds(rule) else None
@@ -443,12 +441,12 @@ class RoutePlan:
 
 def _holds(rule: LimitRule) -> int:
     """Return the largest cost that a limit ever has room for."""
-    return rule.burst if rule.algorithm != "lifetime" else MAX_COST - 1
+    return rule.burst if rule.algorithm not in PREPAID else MAX_COST - 1
 
 
 def own_range_ns(rule: LimitRule) -> int:
     """Return what a rule takes to give back all it allows, from two seconds to an hour."""
-    if rule.algorithm == "lifetime":
+    if rule.algorithm in PREPAID:
         return _LONGEST_RANGE_NS
     refill_ns = -(-rule.period_ns * rule.burst // rule.quota)
     return min(max(refill_ns, _SHORTEST_RANGE_NS), _LONGEST_RANGE_NS)
@@ -486,11 +484,11 @@ def policy_item(rule: LimitRule, quota: int | None = None) -> bytes:
         quota: what is in force in place of its own quota, if anything is.
     """
     item = b"%b;q=%d" % (rule.label, rule.quota if quota is None else quota)
-    if rule.algorithm == "concurrency":
+    if rule.algorithm in OF_SLOTS:
         return item + b';qu="concurrent-requests"'
-    if rule.algorithm != "lifetime":
+    if rule.algorithm not in PREPAID:
         item += b";w=%d" % -(-rule.period_ns // _SECOND_NS)
-    if rule.algorithm == "distinct":
+    if rule.algorithm in OF_MEMBERS:
         return item + b';qu="distinct-values"'
     if rule.unit_index:
         # Dollars are counted by the millionth.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ratelimit.algorithms import REFILLED
 from ratelimit.demo.people import POPULATIONS
 from ratelimit.demo.verdict import Grant
 from ratelimit.policy import Policy
@@ -17,7 +18,7 @@ def grants_of_policy(path: Path) -> dict[str, Grant]:
     grants = {}
     tokens = {population.limit: population.output_tokens for population in POPULATIONS}
     for rule in Policy.load(path).compiled.rules:
-        if rule.period_ns and rule.algorithm == "token-bucket" and not rule.is_beside:
+        if rule.period_ns and rule.algorithm in REFILLED and not rule.is_beside:
             units = 1 if rule.unit == REQUESTS else tokens.get(rule.name, 1)
             grants[rule.name] = Grant(rule.burst, rule.quota * _MINUTE_NS // rule.period_ns, units)
     return grants

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ratelimit.algorithms import OF_SLOTS, PREPAID
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.policy.schema.headers import Headers
 from ratelimit.stores.contract import Outcome
@@ -134,7 +135,7 @@ def legacy_pairs(decided: Sequence[ChargedPlan], now_ns: int) -> Sequence[Pair]:
         return ()
     plan, outcome, index = min(found, key=_share_left)
     # A slot is free when some request ends: nothing says when, and a client may try again as it is told to.
-    is_slot = plan.rules[index].algorithm == "concurrency"
+    is_slot = plan.rules[index].algorithm in OF_SLOTS
     wait_ns = max(outcome.retry_after_ns(index), 0) if is_slot else outcome.reset_after_ns(index)
     reset_s = -(-(now_ns + wait_ns) // _SECOND_NS)
     pairs = (
@@ -143,7 +144,7 @@ def legacy_pairs(decided: Sequence[ChargedPlan], now_ns: int) -> Sequence[Pair]:
         (b"x-ratelimit-reset", b"%d" % reset_s),
     )
     # Of a lifetime nothing comes back, so there is no time to say.
-    return pairs[:2] if plan.rules[index].algorithm == "lifetime" else pairs
+    return pairs[:2] if plan.rules[index].algorithm in PREPAID else pairs
 
 
 def _share_left(told: tuple[RoutePlan, Outcome, int]) -> float:

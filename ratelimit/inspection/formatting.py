@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from ratelimit.algorithms import CARRIED, OF_MEMBERS, OF_SLOTS, PREPAID, REFILLED
 from ratelimit.facts.numbers import NumberForm
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.policy.compile.identities import CLUSTER
@@ -42,18 +43,18 @@ def amount_of(part: int, whole: int, unit: str) -> str:
 
 def rate(rule: LimitRule) -> str:
     """Return what a rule allows, in one phrase."""
-    if rule.algorithm == "concurrency":
+    if rule.algorithm in OF_SLOTS:
         return f"{rule.quota:,} at once"
-    if rule.algorithm == "lifetime":
+    if rule.algorithm in PREPAID:
         return f"{amount(rule.quota, rule.unit)} in all"
     span = (
         f"calendar {rule.calendar.unit} ({rule.calendar.zone})" if rule.calendar else period(rule.period_ns)
     )
     text = f"{amount(rule.quota, rule.unit)} {_each(span)}"
-    if rule.algorithm == "token-bucket" and rule.burst != rule.quota:
+    if rule.algorithm in REFILLED and rule.burst != rule.quota:
         at_once = amount(rule.burst, rule.unit) if rule.unit == USD else f"{rule.burst:,}"
         text += f", {at_once} at once"
-    if rule.algorithm == "carried-window":
+    if rule.algorithm in CARRIED:
         text += f", and what was left of the one before: {amount(rule.burst, rule.unit)} at most"
     return text
 
@@ -66,7 +67,7 @@ def _each(span: str) -> str:
 
 def rate_of(rule: LimitRule, policy: CompiledPolicy) -> str:
     """Return `rate`, naming the identity that a distinct rule counts."""
-    if rule.algorithm != "distinct":
+    if rule.algorithm not in OF_MEMBERS:
         return rate(rule)
     return f"{rule.quota:,} different {policy.identities[rule.member].name}s {_each(period(rule.period_ns))}"
 

@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from ratelimit.algorithms import IN_WORDS
+from ratelimit.algorithms import IN_WORDS, OF_SLOTS, PREPAID
 from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec, LimitRule, LimitSpec
 
 Kind = Literal["added", "removed", "raised", "lowered", "changed"]
@@ -233,9 +233,9 @@ def _numbers(rule: LimitRule) -> tuple[int, ...]:
 
 
 def _amount(rule: LimitRule) -> str:
-    if rule.algorithm == "lifetime":
+    if rule.algorithm in PREPAID:
         return f"{rule.quota} in all"
-    if rule.algorithm == "concurrency":
+    if rule.algorithm in OF_SLOTS:
         return f"{rule.quota} at once"
     burst = f", burst {rule.burst}" if rule.burst != rule.quota else ""
     debt = "" if rule.debt is None else f", debt {rule.debt}"

@@ -15,7 +15,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from ratelimit.algorithms import ALGORITHMS
+from ratelimit.algorithms import ALGORITHMS, OF_SLOTS
 from ratelimit.errors import UsageError
 from ratelimit.reference.hashing import key_hash, mix
 from ratelimit.reference.reading import Algorithm, RuleQuestion
@@ -263,7 +263,7 @@ class ReferenceOutcome:
         """Return the value of the RateLimit field: no time for slots, which no clock frees."""
         return b", ".join(
             b"%b;r=%d" % (label, line.remaining)
-            + (b"" if line.spec.algorithm == "concurrency" else b";t=%d" % -(-line.reset_after_ns // 10**9))
+            + (b"" if line.spec.algorithm in OF_SLOTS else b";t=%d" % -(-line.reset_after_ns // 10**9))
             for label, line in zip(labels, self.lines, strict=True)
             if label and line.state != SKIPPED
         )
@@ -271,7 +271,7 @@ class ReferenceOutcome:
     @property
     def holds_slots(self) -> bool:
         """True if something is held until `release`."""
-        return any(line.spec.algorithm == "concurrency" and line.live > 0 for line in self.lines)
+        return any(line.spec.algorithm in OF_SLOTS and line.live > 0 for line in self.lines)
 
     def retry_after_ns(self, index: int) -> int:
         return self.lines[index].retry_after_ns
@@ -299,5 +299,5 @@ class ReferenceOutcome:
     def release(self, now_ns: int) -> None:
         """Free concurrency slots."""
         for index, line in enumerate(self.lines):
-            if line.spec.algorithm == "concurrency":
+            if line.spec.algorithm in OF_SLOTS:
                 self.settle_rule(index, 0, now_ns)

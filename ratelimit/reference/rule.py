@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ratelimit.algorithms import ALGORITHMS, WITH_BURST
+from ratelimit.algorithms import OF_UNITS, WITH_BURST
 
 
 class Rule(Protocol):
@@ -80,4 +80,4 @@ class RuleSpec:
     @property
     def counts_units(self) -> bool:
         """True if costs other than one mean something to this algorithm."""
-        return ALGORITHMS[self.algorithm].counts == "units"
+        return self.algorithm in OF_UNITS

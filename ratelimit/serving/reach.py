@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ratelimit.algorithms import OF_SLOTS
 from ratelimit.asgi.check import Proxy
 from ratelimit.limiter import Limiter
 from ratelimit.load.compile import loads_of
@@ -26,7 +27,7 @@ def untold_here(limiter: Limiter, *, by_descriptors: bool, proxy: Proxy | None) 
             "until an application of the same policy has let the caller pass"
         )
     is_checked = by_descriptors or proxy is not None
-    held = [rule.name for rule in rules if rule.algorithm == "concurrency"]
+    held = [rule.name for rule in rules if rule.algorithm in OF_SLOTS]
     if held and is_checked:
         yield f"{held[0]}: a call has no end, so limits on what runs at once never refuse here"
     loads = [spec.name for spec in loads_of(compiled)]

@@ -21,6 +21,7 @@ from ratelimit.usage.event cimport Part
 from ratelimit.usage.units cimport COST, TEXT_BYTES, TEXT_TOKENS, has as says, number as saying, part_of
 from ratelimit.usage.unsettled cimport Reservation
 
+from ratelimit.algorithms import PREPAID as _PREPAID
 from ratelimit.usage.learned import FIRST as _FIRST
 from ratelimit.usage.prices import NO_PRICES as _NO_PRICES, as_price as _as_price, is_like
 from ratelimit.usage.report import OF_OUTPUT as _OF_OUTPUT, UNITS as _UNITS
@@ -85,7 +86,7 @@ cdef class MeteredRules:
             meter.unit = DOLLARS if rule.unit == USD else _UNITS.index(rule.unit) if rule.unit in _UNITS else OTHER
             meter.estimate = min(rule.estimate, BEYOND)
             # Of a lifetime there may be more than its number: what was added.
-            meter.burst = min(rule.burst, BEYOND) if rule.algorithm != "lifetime" else BEYOND
+            meter.burst = min(rule.burst, BEYOND) if rule.algorithm not in _PREPAID else BEYOND
             meter.most = meter.guess = min(meter.burst, self.most)
             per = tuple(rule.per)
             if per not in pers:

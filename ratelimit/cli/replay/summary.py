@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ratelimit.algorithms import OF_SLOTS
 from ratelimit.cli.replay.inputs import notes_on, traces_json
 from ratelimit.cli.terminal import Text
 from ratelimit.core.clusters.cluster_index import cluster_of
@@ -97,7 +98,7 @@ class Summary:
         if (lacking := self._lacking()) and replay.outcomes.get((False, Reason.IDENTITY)):
             where = " ".join(f"--map {name}=FIELD" for name in lacking)
             notes.append(f"is {' or '.join(lacking)} in the trace? Where it is called otherwise: {where}")
-        if replay.requests and any(rule.algorithm == "concurrency" for rule in self._policy.rules):
+        if replay.requests and any(rule.algorithm in OF_SLOTS for rule in self._policy.rules):
             notes.append(
                 "limits on requests at once never refuse here: a trace does not record how long requests took"
             )

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from ratelimit.algorithms import PREPAID
 from ratelimit.deciding.decider import AskAway
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.errors import StoreError
@@ -107,7 +108,7 @@ async def _moved(
             _, moved, *after = await store.batch_client().carry(plan, 0, key, units, now_ns, token)
     except TimeoutError as error:
         raise StoreError("no answer came in time", code="redis-unreachable", transient=True) from error
-    if plan.core.rules[0].algorithm != "lifetime":
+    if plan.core.rules[0].algorithm not in PREPAID:
         return moved, ()
     plan.rules.remember(0, key, after, now_ns)
     return moved, after

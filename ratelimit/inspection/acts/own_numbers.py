@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ratelimit.algorithms import REFILLED
 from ratelimit.inspection import formatting
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.acts.act import Act
@@ -33,7 +34,7 @@ def changed_words(rule: LimitRule, act: Act, now_ns: int) -> str:
     said = f"{rule.name}: {act.by} set {formatting.rate(rule)} {formatting.ago(passed_ns)} (act {act.label})"
     if rule.period_ns and passed_ns >= rule.period_ns:
         return said
-    if rule.algorithm == "token-bucket":
+    if rule.algorithm in REFILLED:
         return f"{said}; the part that was used before stays used of the new number"
     return f"{said}; what was used before counts, so more may be used than it allows"
 

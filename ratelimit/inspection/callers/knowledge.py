@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ratelimit.algorithms import OF_UNITS, PREPAID
 from ratelimit.budgets.paid import paid_of
 from ratelimit.budgets.stage import own_rule
 from ratelimit.clock import SystemClock
@@ -66,7 +67,7 @@ class Left:
 
         So it is while the server is away, and this host lets its share through. None: it is not so.
         """
-        is_beyond = self.retry_ns < 0 and self.rule.algorithm != "lifetime"
+        is_beyond = self.retry_ns < 0 and self.rule.algorithm not in PREPAID
         return self.most if is_beyond and self.rule.estimate > self.most else None
 
     @property
@@ -195,7 +196,7 @@ class Knowledge:
                 raise
         amendment, now_ns = amendment_of(self.compiled, self.acts), self.bound.store.clock.now_ns()
         for rule, rows in rows_by_route(self.bound, self.deployment.policy.path, row):
-            if rule.algorithm not in ("distinct", "concurrency"):
+            if rule.algorithm in OF_UNITS:
                 own = own_rule(rule, amendment, row, now_ns)
                 left = [each for one in rows for each in self.left_of([own], one)]
                 found += [each for each in left if not each.is_full] or left[:1]
@@ -209,7 +210,7 @@ class Knowledge:
             own_rule(rule, amendment, row, now_ns)
             for rule in compiled.rules
             if not rule.is_beside
-            and rule.algorithm not in ("distinct", "concurrency")
+            and rule.algorithm in OF_UNITS
             and all(row[position] >= 0 for position in rule.per)
         ]
 
@@ -233,7 +234,7 @@ class Knowledge:
                 outcome.remaining(index),
                 outcome.reset_after_ns(index),
                 asked.retry_after_ns(index),
-                paid_of(self.bound, rule, row, now_ns) if rule.algorithm == "lifetime" else 0,
+                paid_of(self.bound, rule, row, now_ns) if rule.algorithm in PREPAID else 0,
             )
             for index, rule in enumerate(rules)
         ]

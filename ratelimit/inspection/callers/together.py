@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice, product
 
+from ratelimit.algorithms import OF_UNITS
 from ratelimit.core.clusters.reasons import reasons
 from ratelimit.inspection.callers.knowledge import Knowledge, Left
 from ratelimit.inspection.callers.naming import EVERYONE, Caller, accounts_shown
@@ -37,9 +38,7 @@ def _rules(known: Knowledge, caller: Caller) -> list[LimitRule]:
     return [
         rule
         for rule in known.compiled.rules
-        if rule.name == caller.limit
-        and not rule.is_beside
-        and rule.algorithm not in ("distinct", "concurrency")
+        if rule.name == caller.limit and not rule.is_beside and rule.algorithm in OF_UNITS
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ratelimit.algorithms import PREPAID
 from ratelimit.inspection import formatting
 from ratelimit.inspection.callers.knowledge import Left, least_cost
 from ratelimit.policy.compile.compiled import LimitRule
@@ -23,7 +24,7 @@ def refuses_words(left: Left) -> str:
 
 def until_words(left: Left) -> str:
     """Return until when a limit refuses that refuses the next request."""
-    if left.rule.algorithm == "lifetime":
+    if left.rule.algorithm in PREPAID:
         return "until more is added"
     if left.retry_ns < 0:
         return "always"

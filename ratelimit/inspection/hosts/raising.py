@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ratelimit.algorithms import REFILLED
 from ratelimit.inspection import formatting
 from ratelimit.inspection.hosts.moment import Refused, over_hosts
 from ratelimit.inspection.hosts.refused import of_tier
@@ -198,7 +199,7 @@ def _most(rule: LimitRule, wider: LimitRule, refused: Refused) -> float:
     """
     # Times are whole seconds, each up to a second early.
     periods = (refused.last_ns - refused.since_ns + 2 * 10**9) / rule.period_ns
-    if rule.algorithm != "token-bucket":
+    if rule.algorithm not in REFILLED:
         return wider.quota * (periods + 2)  # a window that was begun before, and one that goes on
     came = rule.quota * periods
     times = max(wider.quota / rule.quota, wider.burst / rule.burst)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ratelimit.algorithms import ALGORITHMS, IN_WORDS, SECOND_NS
+from ratelimit.algorithms import IN_WORDS, PREPAID, REFILLED, SECOND_NS
 from ratelimit.allowance.compile import earned_of
 from ratelimit.allowance.stage import said_levels
 from ratelimit.budgets.compile import amount_in, most_units, own_number
@@ -135,7 +135,7 @@ def budgets_of(known: Knowledge, caller: Caller) -> list[Budget]:
             by = "an act" if any(now_ns < until_ns for _, until_ns in levels) else "what it earned"
         if more:
             by = f"{by}, and {formatting.amount(more, rule.unit)} by an act"
-        if rule.algorithm == "token-bucket":
+        if rule.algorithm in REFILLED:
             used = max(left.most - left.remaining, _until_full(left))
         else:  # the number may be below what another one left room for
             most = with_number(rule, most_units(rule))
@@ -161,7 +161,7 @@ def budgets_here(known: Knowledge, caller: Caller, there: StandIn) -> list[Budge
 
 
 def _is_bucket(rule: LimitRule) -> bool:
-    return rule.algorithm == "token-bucket"
+    return rule.algorithm in REFILLED
 
 
 def _until_full(left: Left) -> int:
@@ -184,7 +184,7 @@ def budgets_json(caller: Caller, found: Sequence[Budget]) -> dict[str, Any]:
             "act": None if each.act is None else each.act.label,
             "set_at": None if each.act is None else formatting.iso(each.act.at_ns),
             "may_be_told": each.is_told,
-            "added": each.left.paid if each.rule.algorithm == "lifetime" else None,
+            "added": each.left.paid if each.rule.algorithm in PREPAID else None,
             "used": each.used,
             "remaining": each.left.remaining,
             "owed": each.owed,
@@ -274,7 +274,7 @@ def change_of_more(known: Knowledge, caller: Caller, written: Sequence[str]) -> 
     numbers = {name: _number(rule, text) for name, (rule, text) in asked.items()}
     for name, (rule, _) in asked.items():
         _check_units(rule)
-        if rule.algorithm == "token-bucket" and own_number(rule) is not None:
+        if rule.algorithm in REFILLED and own_number(rule) is not None:
             words = f"`{name}` is a bucket of a number that the application says, which is not known here"
             raise InspectionFailure(words, "call", hint="`ratelimit act budget reset` fills it.")
     return _more(known, caller, {name: (rule, numbers[name]) for name, (rule, _) in asked.items()}, "more")
@@ -298,7 +298,7 @@ def change_of_all(known: Knowledge, caller: Caller, names: Sequence[str]) -> lis
         if (not names or name in names) and earned_of(rule) is None
     }
     asked = {
-        name: (rule, rule.burst + rule.most_debt if rule.algorithm == "token-bucket" else used[name])
+        name: (rule, rule.burst + rule.most_debt if rule.algorithm in REFILLED else used[name])
         for name, rule in wanted.items()
         if used.get(name)
     }
@@ -399,7 +399,7 @@ def _filling(
     owes = ""
     if mine is not None and mine.owed:
         owes = f"; it owes {formatting.amount(mine.owed, rule.unit)}, which is paid first"
-    if rule.algorithm == "lifetime":
+    if rule.algorithm in PREPAID:
         rest = owes
         if mine is not None and not owes:
             rest = f" to the {formatting.amount(mine.left.remaining, rule.unit)} it has left"
@@ -417,14 +417,14 @@ def _filling(
             preview.doubts.append(f"{words}other plan, {formatting.rate(own)}")
     if mine is not None:
         has = mine.left.remaining - mine.owed
-        has += units if rule.algorithm == "lifetime" else min(units, mine.used)
+        has += units if rule.algorithm in PREPAID else min(units, mine.used)
         if has < 0:
             words = f"{rule.name}: then it still owes {formatting.amount(-has, rule.unit)}"
             if rule.period_ns:
                 words += f": no request fits for {formatting.wait(-has * own.period_ns // own.quota)}"
             preview.does.append(words)
         else:
-            most = mine.left.most + (units if rule.algorithm == "lifetime" else 0)
+            most = mine.left.most + (units if rule.algorithm in PREPAID else 0)
             left = f"{formatting.amount(mine.left.remaining, rule.unit)} left now"
             then = formatting.amount_of(has, most, rule.unit)
             preview.does.append(f"{rule.name}: {left}, then {then} left")
@@ -470,11 +470,11 @@ def check_answer(known: Knowledge) -> None:
 
 def _has_window(rule: LimitRule) -> bool:
     """Return whether what a customer has more ends with a window; else its counter gets units back."""
-    return rule.algorithm != "token-bucket" and ALGORITHMS[rule.algorithm].comes_back
+    return rule.algorithm not in REFILLED | PREPAID
 
 
 def _word(rule: LimitRule) -> str:
-    return "added" if rule.algorithm == "lifetime" else "given back"
+    return "added" if rule.algorithm in PREPAID else "given back"
 
 
 def taken_back(known: Knowledge, act: Act) -> None:

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from secrets import token_bytes
 from typing import TYPE_CHECKING, cast
 
+from ratelimit.algorithms import PREPAID
 from ratelimit.budgets.paid import note_paid
 from ratelimit.core.decision import engine
 from ratelimit.core.decision.engine import MAX_COST
@@ -56,7 +57,7 @@ def give_back(
         moved += taken
         if not taken:
             break
-    if rule.algorithm == "lifetime":
+    if rule.algorithm in PREPAID:
         note_paid(known.bound, rule, row, moved, now_ns)
     return moved, ()
 
@@ -81,7 +82,7 @@ def charge_again(known: Knowledge, act: Act, rules: Mapping[str, LimitRule]) -> 
         while left > 0:
             add_use(plan, 0, row, min(left, MAX_COST), now_ns)
             left -= MAX_COST
-        if rule.algorithm == "lifetime":
+        if rule.algorithm in PREPAID:
             note_paid(known.bound, rule, row, -units, now_ns)
 
 
@@ -91,7 +92,7 @@ def _moved(
     # Imported here: an event loop is loaded only where there is a server to ask.
     from ratelimit.inspection.access.asking import answer_to, move_patiently
 
-    token = token_of(once) if plan.core.rules[0].algorithm == "lifetime" else 0
+    token = token_of(once) if plan.core.rules[0].algorithm in PREPAID else 0
     store = cast("RedisStore", known.bound.store)
     try:
         return answer_to(move_patiently(store, plan, row, units, token))

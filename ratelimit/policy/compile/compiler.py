@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any, cast
 
-from ratelimit.algorithms import SECOND_NS
+from ratelimit.algorithms import PREPAID, SECOND_NS
 from ratelimit.environment.spelling import did_you_mean
 from ratelimit.facts.sources import written_kinds
 from ratelimit.policy.compile.access import compile_list, compile_trust
@@ -465,7 +465,7 @@ def _rule(
 
 def _stance(written: Stance, numbers: Numbers) -> Stance:
     """Return what becomes of a rule while the store fails: a share of a lifetime would be a further one."""
-    return "closed" if numbers.algorithm == "lifetime" and written == "local" else written
+    return "closed" if numbers.algorithm in PREPAID and written == "local" else written
 
 
 def _debt(draft: Draft, numbers: Numbers) -> int | None:
@@ -475,7 +475,7 @@ def _debt(draft: Draft, numbers: Numbers) -> int | None:
     larger than all of it. Nor is anything of a lifetime, in which no later window makes up for it.
     """
     if numbers.debt is not None or (
-        numbers.algorithm != "lifetime" and (draft.metering is None or not draft.metering.exposure)
+        numbers.algorithm not in PREPAID and (draft.metering is None or not draft.metering.exposure)
     ):
         return numbers.debt
     most = largest_debt(numbers.algorithm, numbers.period_ns, numbers.quota, numbers.burst)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import get_args
 
-from ratelimit.algorithms import DEFAULT, SECOND_NS, AlgorithmName
+from ratelimit.algorithms import DEFAULT, OF_UNITS, SECOND_NS, AlgorithmName
 from ratelimit.environment.spelling import did_you_mean
 from ratelimit.features.steps import BY_NAME, LENIENT
 from ratelimit.policy.compile import calendar
@@ -96,7 +96,7 @@ def _algorithm(limit: Limit, path: Path, report: Report) -> AlgorithmName:
                     f"`{word}` and the algorithm `{limit.algorithm}` exclude each other",
                 )
             implied = "concurrency" if algorithm == "concurrency" else "distinct"
-    if implied is None and limit.algorithm in ("concurrency", "distinct"):
+    if implied is None and limit.algorithm is not None and limit.algorithm not in OF_UNITS:
         key = "concurrent" if limit.algorithm == "concurrency" else 'unit = "distinct:NAME"'
         report.add(
             "limit-conflict",
@@ -144,7 +144,7 @@ def _check_settings(limit: Limit, algorithm: AlgorithmName, path: Path, report: 
         )
     if limit.unit == REQUESTS and limit.usage is not None:
         conflict("usage", "requests are counted on arrival, without reading answers", "Name a `unit`.")
-    if limit.cost is not None and algorithm in ("concurrency", "distinct"):
+    if limit.cost is not None and algorithm not in OF_UNITS:
         conflict("cost", f"`cost` has no meaning for `{algorithm}`", "Remove it.")
     elif limit.cost == 0 and limit.unit == REQUESTS:
         report.add("limit-cost-zero", (*path, "cost"), "requests have no cost here")
@@ -376,7 +376,7 @@ class _Shape:
         if debt is None:
             return
         per = limit.names
-        if self.algorithm in ("concurrency", "distinct"):
+        if self.algorithm not in OF_UNITS:
             why = f"`{self.algorithm}` has no unit that is settled"
         elif limit.unit == REQUESTS and CLUSTER not in per:
             why = "requests are charged on arrival, without settlement"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ratelimit.algorithms import ALGORITHMS, MOST_COST, SECOND_NS, WITH_BURST, AlgorithmName
+from ratelimit.algorithms import ALGORITHMS, CARRIED, MOST_COST, SECOND_NS, WITH_BURST, AlgorithmName
 
 LONGEST_PERIOD_NS = 366 * 86_400 * SECOND_NS
 MAX_COST = MOST_COST
@@ -23,7 +23,7 @@ def largest_burst(algorithm: AlgorithmName, period_ns: int, quota: int) -> int:
 
 def burst_beside(algorithm: AlgorithmName, quota: int, burst: int, other: int) -> int:
     """Return the burst of another quota: a bucket's in proportion; a window carries over as much."""
-    if algorithm == "carried-window":
+    if algorithm in CARRIED:
         return other + min(burst - quota, other)
     return max(1, burst * other // quota) if algorithm in WITH_BURST else other
 

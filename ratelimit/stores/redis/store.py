@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError, ResponseError
 
-from ratelimit.algorithms import ALGORITHMS, IN_WORDS
+from ratelimit.algorithms import IN_WORDS, OF_SLOTS
 from ratelimit.clock import Clock
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision.engine import Outcome, Plan
@@ -360,7 +360,7 @@ class RedisStore:
     def hold(self, plan: RedisPlan, outcome: Outcome) -> None:
         """Renew the slots that an outcome holds, until it releases them."""
         for index, rule in enumerate(plan.core.rules):
-            if ALGORITHMS[rule.algorithm].counts == "slots" and outcome.state(index) == 1:
+            if rule.algorithm in OF_SLOTS and outcome.state(index) == 1:
                 due_ns = self.clock.now_ns() + rule.period_ns // 3
                 heapq.heappush(self._held, (due_ns, next(self._numbers), plan, outcome, index))
 

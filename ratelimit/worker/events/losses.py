@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ratelimit.algorithms import ALGORITHMS
+from ratelimit.algorithms import OF_SLOTS
 from ratelimit.limiter import Limiter
 from ratelimit.stores.journal import Record
 
@@ -29,7 +29,7 @@ def forgotten(
     noted = [(each.time_ns, each.fields.get("limits")) for each in minutes if each.kind == "minute"]
     found: dict[str, int] = {}
     for rule in limiter.rules:
-        if rule.shadow or ALGORITHMS[rule.algorithm].counts == "slots":
+        if rule.shadow or rule.algorithm in OF_SLOTS:
             continue
         name, begin_ns = rule.counter_name, now_ns - rule.period_ns if rule.period_ns else 0
         number = since.get(f"limits {name}", [0])[_ALLOWED]

@@ -61,7 +61,7 @@ cdef class Rule:
         largest = record.largest_quota(period_ns)
         if not (0 if record.kind == LIFETIME else 1) <= quota <= largest:
             refuse_range(f"{name}: a {algorithm} quota is 1 to {largest} for this period, not {quota}")
-        if algorithm == "concurrency":
+        if record.counts == "slots":
             if not SECOND <= lease_ns <= _YEAR_NS:
                 refuse_range(f"{name}: a lease is one second to a year")
             period_ns = lease_ns

@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from ratelimit.algorithms import ALGORITHMS, OF_UNITS
+from ratelimit.algorithms import OF_SLOTS, OF_UNITS
 from ratelimit.core.decision.engine import Outcome, Plan
 from ratelimit.core.redis.remote import RemoteRules
 from ratelimit.errors import StoreError
@@ -69,7 +69,7 @@ class RedisPlan:
         """The rules as the script reads them; None where `describe` is asked, as one follows a calendar."""
         self._text = b""
         self._described_until_ns = 0
-        self._has_slots = any(ALGORITHMS[rule.algorithm].counts == "slots" for rule in plan.rules)
+        self._has_slots = any(rule.algorithm in OF_SLOTS for rule in plan.rules)
         self.leased = None if store.leasing is None else store.leasing.rules_of(self)
         """Decides from leases, where the mode has them and all rules can be leased."""
 

@@ -21,7 +21,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ratelimit.algorithms import LONGEST_REFILL_TICKS, interval_ticks
+from ratelimit.algorithms import IN_WORDS, LONGEST_REFILL_TICKS, OF_UNITS, REFILLED, interval_ticks
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision.engine import MAX_COST, Outcome, Plan
 from ratelimit.core.decision.use import add_use, take_use
@@ -337,7 +337,7 @@ class LocalFallback:
 
 def _owed(rule: Rule) -> Rule:
     """Return a rule that counts what a rule counts, in a word."""
-    if rule.algorithm != "sliding-log":
+    if rule.algorithm in IN_WORDS or rule.algorithm not in OF_UNITS:
         return rule
     # In a log the units of other workers cannot be told from one's own, to be taken out.
     return Rule(rule.name, "sliding-window", quota=rule.quota, period_ns=rule.period_ns, salt=rule.salt)
@@ -346,7 +346,7 @@ def _owed(rule: Rule) -> Rule:
 def _missed(rule: Rule, millionths: int, salt: int) -> Rule:
     """Return a rule that counts what a share refused: it holds all, and drains as what the share lacks."""
     own = _owed(rule)
-    if rule.algorithm == "token-bucket":
+    if rule.algorithm in REFILLED:
         rest = rule.quota - part_of(rule.quota, millionths) or rule.quota
         # A bucket that refills slowly holds less than one that does fast.
         most = LONGEST_REFILL_TICKS // interval_ticks(rule.period_ns, rest)
@@ -365,7 +365,7 @@ def _missed(rule: Rule, millionths: int, salt: int) -> Rule:
 def _in_use(rule: Rule, outcome: Outcome, at: int) -> int:
     """Return the units of a rule that are in use, with those beyond its burst where time says them."""
     used = max(0, rule.burst - outcome.remaining(at))
-    if rule.algorithm == "token-bucket":
+    if rule.algorithm in REFILLED:
         used = max(used, outcome.reset_after_ns(at) * rule.quota // rule.period_ns)
     return used
 
