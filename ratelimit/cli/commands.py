@@ -25,7 +25,7 @@ TASKS: dict[str, dict[str, Entry]] = {
     "Write": {
         "demo": Entry(f"{_HERE}.demo", "See it work, on this machine, in under a minute."),
         "check": Entry(f"{_HERE}.check", "Check a policy, and list its limits."),
-        "make": Entry(f"{_HERE}.make", "Make a policy from code, limits from logs, prices …"),
+        "make": Entry(f"{_HERE}.make", "Make limits from logs, prices, alerts, a schema …"),
     },
     "Try": {
         "explain": Entry(f"{_HERE}.explain", "One request, step by step: identities, limits, verdicts."),
@@ -52,9 +52,6 @@ TASKS: dict[str, dict[str, Entry]] = {
 TOP = {name: entry for entries in TASKS.values() for name, entry in entries.items()}
 GROUPS: dict[str, dict[str, Entry]] = {
     "make": {
-        "policy": Entry(
-            f"{_HERE}.importing.command", "A policy from slowapi's or Flask-Limiter's decorators."
-        ),
         "limits": Entry(f"{_HERE}.suggest.command", "Limits from what callers of a trace really use."),
         "history": Entry(
             f"{_HERE}.history", "Records of payers from logs, for an installation to begin with."
@@ -85,7 +82,6 @@ GROUPS: dict[str, dict[str, Entry]] = {
     },
 }
 _MEANT = {
-    "import": "make policy",
     "suggest": "make limits",
     "watch": "top",
     "validate": "check",

@@ -1,4 +1,4 @@
-"""`ratelimit make`: files that are made from others, such as a policy from code."""
+"""`ratelimit make`: files that are made from others, such as limits from a log."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from ratelimit.cli.lazy import LazyGroup
 
 @click.group("make", cls=LazyGroup, entries=GROUPS["make"])
 def make_command() -> None:
-    """Make a policy from code, limits from logs, and what a policy reads.
+    """Make limits from logs, and what a policy reads.
 
     \b
     Examples:
-      ratelimit make policy app/*.py > policy.toml
       ratelimit make limits access.log
       ratelimit make prices import gpt-4o-mini --into policy.toml
       ratelimit make schema > policy.schema.json
