@@ -13,11 +13,10 @@ from rich.table import Table
 
 from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load, load_to_act
-from ratelimit.cli.outcome import outcome_words, untold_words
 from ratelimit.cli.principal import saved_evidence
 from ratelimit.cli.request import parse_request
-from ratelimit.cli.terminal import Text, note, out, print_json, say
-from ratelimit.cli.verdict import limit_json, verdict_words
+from ratelimit.cli.terminal import Text, note, out, print_json, say, table_of
+from ratelimit.cli.verdict import limit_json, outcome_words, untold_words, verdict_words
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.clustering.amendment import amendment_of
 from ratelimit.deciding.bound_policy import BoundPolicy
@@ -317,9 +316,7 @@ class Explained:
         ]
 
     def _limit_table(self, lines: Sequence[LimitLine] | None = None) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for title in ("", "limit", "allows", "counter", "says"):
-            table.add_column(title, overflow="fold")
+        table = table_of("", "limit", "allows", "counter", "says")
         for line in self.limits if lines is None else lines:
             mark, says = verdict_words(
                 line, is_passed=self.decision.allowed, guessed=self.guessed.get(line.rule.name)
@@ -381,9 +378,7 @@ class Explained:
 
 
 def _identity_table(lines: list[IdentityLine], reveal: bool) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("identity", "hash", *(("given",) if reveal else ()), "from"):
-        table.add_column(title, overflow="fold")
+    table = table_of("identity", "hash", *(("given",) if reveal else ()), "from")
     for line in lines:
         shown = (Text(line.given or "", "cyan"),) if reveal else ()
         table.add_row(Text(line.name, "bold"), line.hash, *shown, Text(line.source))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ratelimit.cli.terms import covers, details
+from ratelimit.cli.check import covers, details
 from ratelimit.inspection import formatting
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 
