@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ratelimit.cli.terminal import Text
-from ratelimit.conduct.lowered import falls
 from ratelimit.decision import Decision, Reason
 from ratelimit.inspection import formatting
 from ratelimit.inspection.requests.decision import LimitLine
 from ratelimit.stores.acts.act import Act
 from ratelimit.usage.explanation import Source
-from ratelimit.waiting.compile import wait_ns_of
 from ratelimit.waiting.explanation import Wait
 
 _GUESSED = {"average": "as requests took on average", "first": "as before anything is learned"}
@@ -57,34 +54,6 @@ def verdict_words(
     if step.asks:
         says = f"{step.asked}: {says}"
     return Text("✘", "bold red"), says
-
-
-def limit_json(line: LimitLine, guessed: Source | None = None) -> dict[str, Any]:
-    """Return it for machines."""
-    verdict = line.verdict
-    found: dict[str, Any] = {"limit": line.rule.name, "applies": verdict is not None}
-    if verdict is None:
-        return {**found, "why_not": line.why_not}
-    wait_ns = verdict.retry_after_ns
-    return {
-        **found,
-        "counter": line.key,
-        "allowed": verdict.allowed,
-        "shadow": verdict.shadow,
-        "action": verdict.action,
-        "binds": not line.rule.is_twin,
-        "adaptive": falls(line.rule),
-        "factor": verdict.factor,
-        "step": verdict.step,
-        "wait": wait_ns_of(line.rule) / 1e9 or None,
-        "unit": verdict.unit,
-        "cost": verdict.cost,
-        "estimated": guessed,
-        "remaining": verdict.remaining,
-        "reset_after": verdict.reset_after_ns / 1e9,
-        "retry_after": None if wait_ns is None or verdict.allowed else wait_ns / 1e9,
-        "never": wait_ns is None,
-    }
 
 
 _CROWDED = "the path can be read in ways that together fall under too many rules"
