@@ -84,7 +84,7 @@ def brief_commands(patient_commands: None, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def unattended(patient_commands: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands of this process wait for no host: the hosts of this test run no upkeep, so none answers."""
+    """Let commands of this process wait for no host: those of this test run no upkeep, and none answers."""
     for module in ("hosts.moment", "acts.acting"):
         monkeypatch.setattr(f"ratelimit.inspection.{module}.PATIENCE_S", 0.0)
 
