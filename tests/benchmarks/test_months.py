@@ -106,7 +106,6 @@ def test_the_model_has_the_numbers_of_the_policy_that_ships() -> None:
         "month imported",
     ],
 )
-@pytest.mark.nightly
 def test_the_library_decides_long_worlds_as_the_model_does(
     name: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -299,7 +298,6 @@ def price(attack: Attack, *, by_day: bool = True) -> float | None:
     return evaluated(attack, model, scale=PRINTED_SCALE, seed=1).further
 
 
-@pytest.mark.nightly
 def test_all_ways_below_five_dollars_are_printed_with_their_prices() -> None:
     found = printed_prices()
     assert len(found) == 5

@@ -161,7 +161,7 @@ def test_workers_meet_in_one_folder_while_another_account_races_for_its_name(
 @pytest.mark.usefixtures("racing")
 def test_workers_that_are_killed_as_they_start_keep_no_other_from_starting(shared: Path) -> None:
     """Hazard: a folder that was made, and that its maker did not live to settle."""
-    for number in range(10):
+    for number in range(WORKERS + 1):
         start = Start()
         start.begin()
         for worker in start.workers[: number % (WORKERS + 1)]:
