@@ -14,7 +14,7 @@ from ratelimit import Limiter
 from ratelimit.asgi.check import PROXIES
 from ratelimit.cli.commands import GROUPS, TOP
 from ratelimit.cli.serve import serve_command
-from tests.conftest import is_slow
+from tests.conftest import NIGHTLY_FILES, is_slow
 
 ROOT = Path(__file__).absolute().parents[2]
 TESTS = ROOT / "tests"
@@ -47,6 +47,11 @@ def table(title: str) -> list[list[str]]:
 ROWS = [(title, row) for title in TABLES for row in table(title)]
 
 
+def of_function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
+    """Return what decorates a whole test; marks within parameters are of some of its cases alone."""
+    return [each for each in node.decorator_list if "parametrize" not in ast.unparse(each)]
+
+
 @cache
 def collected(file: str) -> dict[str, list[str]]:
     """Return the tests of a file that pytest collects, each with its marks, read from the source."""
@@ -58,7 +63,7 @@ def collected(file: str) -> dict[str, list[str]]:
     ]
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.startswith("Test")]
     return {
-        node.name: [*of_all, *map(ast.unparse, node.decorator_list)]
+        node.name: [*of_all, *map(ast.unparse, of_function(node))]
         for place in (tree, *classes)
         for node in place.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test")
@@ -70,8 +75,11 @@ def tiers(reference: str) -> Iterator[str]:
     file, _, name = reference.partition("::")
     for test, marks in collected(file).items():
         if name in ("", test):
-            marked = any(re.search(r"\bmark\.slow\b", mark) for mark in marks)
-            yield "test" if marked or is_slow(TESTS / file) else "quick"
+            said = " ".join(marks)
+            if file in NIGHTLY_FILES or "mark.nightly" in said:
+                yield "nightly"
+            else:
+                yield "test" if "mark.slow" in said or is_slow(TESTS / file) else "quick"
 
 
 @pytest.mark.parametrize(("title", "row"), ROWS, ids=[f"{title}, {row[0]}" for title, row in ROWS])
@@ -91,8 +99,11 @@ def test_tests_of_a_row_are_there_in_its_tier(title: str, row: list[str]) -> Non
         meant = [marks for test, marks in collected(file).items() if name in ("", test)]
         assert meant, f"{file} has no test"
         assert not all(re.search(r"\bmark\.(skip|xfail)\b", " ".join(marks)) for marks in meant), reference
-    fastest = min({tier for reference in found for tier in tiers(reference)}, key=("quick", "test").index)
+    fastest = min(
+        {tier for reference in found for tier in tiers(reference)}, key=("quick", "test", "nightly").index
+    )
     assert row[-1] == fastest
+    assert fastest != "nightly", "`make test` does not prove it"
 
 
 @pytest.mark.parametrize("title", NUMBERED)
