@@ -8,6 +8,7 @@ FAULTS ?= 20000
 SPELLINGS ?= 20000
 TARGETS ?= 5000
 METERS ?= 3000
+RUNS ?= 20
 BIN := $(VENV)/bin
 # Tests start a thousand processes: Python keeps what it compiled of their modules.
 unexport PYTHONDONTWRITEBYTECODE
@@ -17,7 +18,7 @@ COMPILED := $(subst /,.,$(patsubst ext/%.pyx,%,$(filter-out ext/ratelimit/core/%
 
 SIDE_BY_SIDE := -n $$(( $$(getconf _NPROCESSORS_ONLN) * 2 )) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test quick nightly build lint types dist site bench bench-install kill faults spellings routes streams meters nights gateway sanitize clean
+.PHONY: demo test quick steady nightly build lint types dist site bench bench-install kill faults spellings routes streams meters nights gateway sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
@@ -26,6 +27,10 @@ demo: $(VENV)/.demo
 # starts its servers once; more processes than cores, as many of them wait for a server.
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+
+# All tests 20 times, each time in another random order, ten times beside four processes that compute; a table.
+steady: $(VENV)/.test
+	$(BIN)/python .ci/steady.py --runs $(RUNS) -- $(SIDE_BY_SIDE)
 
 # What needs no server and no process of its own, with few examples, on all cores: a minute.
 quick: $(VENV)/.test
