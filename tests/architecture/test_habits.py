@@ -44,10 +44,9 @@ def functions_of_tests(mentioned: str) -> Iterator[tuple[Path, ast.FunctionDef |
         if re.search(mentioned, text):
             tree = ast.parse(text)
             classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-            for part in (tree, *classes):
-                for node in part.body:
-                    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                        yield path, node
+            for node in [*tree.body, *(node for each in classes for node in each.body)]:
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    yield path, node
 
 
 def test_no_test_sleeps() -> None:
