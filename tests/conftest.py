@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -122,52 +123,24 @@ SLOW_FILES = frozenset(
 """and files of other folders. `make quick` is without them, and without tests marked `slow`."""
 
 
-ALONE_FILES = frozenset(
+NIGHTLY_FILES = frozenset(
     (
+        "benchmarks/test_adaptive_means.py",
         "benchmarks/test_adaptive_model.py",
         "benchmarks/test_adaptive_real.py",
-        "cli/test_saturated.py",
-        "clustering/test_size.py",
-        "core/test_threads.py",
+        "benchmarks/test_contenders.py",
+        "benchmarks/test_families.py",
+        "benchmarks/test_families_contest.py",
+        "benchmarks/test_families_short.py",
+        "benchmarks/test_llm.py",
+        "benchmarks/test_months.py",
+        "benchmarks/test_population.py",
+        "benchmarks/test_replay_actors.py",
+        "benchmarks/test_week.py",
         "night/test_times.py",
-        "processes/test_kills.py",
     )
 )
-"""Files with tests that measure this machine: `make test` runs them one after another, at the end."""
-
-WAITING_FILES = frozenset(
-    (
-        "clustering_hosts/test_faults.py",
-        "clustering_hosts/test_processes.py",
-        "night/test_night.py",
-        "night/test_outages.py",
-        "redis/test_acts.py",
-        "redis/test_away.py",
-        "redis/test_breaker.py",
-        "redis/test_carries.py",
-        "redis/test_closing.py",
-        "redis/test_clusters.py",
-        "redis/test_failover.py",
-        "redis/test_first_request.py",
-        "redis/test_handover.py",
-        "redis/test_outages.py",
-        "redis/test_proxy.py",
-        "redis/test_replies.py",
-        "redis/test_rest.py",
-        "redis/test_servers.py",
-        "redis/test_slots.py",
-        "servers/test_killed.py",
-        "serving/test_nginx_limits.py",
-        "wsgi/test_threads.py",
-    )
-)
-"""Files with tests that wait for servers, and give an answer only some milliseconds.
-
-They compute a fifth of their time: `make test` runs them side by side, and nothing beside them that computes.
-"""
-
-APART = {"alone": ALONE_FILES, "waits": WAITING_FILES}
-"""The files of each mark that is not run beside all others."""
+"""Files with tests that measure the machine, or take minutes: `make nightly` has them, and what is marked."""
 
 
 @pytest.fixture(autouse=True)
@@ -221,25 +194,23 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     # Collecting what is not run takes a third of the time of what is.
     if not collection_path.is_relative_to(Path(__file__).parent):
         return None
-    match config.option.markexpr:
-        case "not slow":
-            return is_slow(collection_path) or None
-        case "not alone and not waits":
-            return is_of(collection_path, frozenset(), ALONE_FILES | WAITING_FILES) or None
-        case "alone" | "waits" as mark:
-            return (
-                collection_path.is_file() and not is_of(collection_path, frozenset(), APART[mark])
-            ) or None
+    if config.option.markexpr == "not slow and not nightly":
+        return is_slow(collection_path) or None
     return None
+
+
+def pytest_collection_finish() -> None:
+    # Modules and tests stay to the end: no collection in a test need look through a million objects.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if is_slow(item.path):
             item.add_marker(pytest.mark.slow)
-        for mark, files in APART.items():
-            if is_of(item.path, frozenset(), files):
-                item.add_marker(mark)
+        if is_of(item.path, frozenset(), NIGHTLY_FILES):
+            item.add_marker("nightly")
     # Files are dealt out in this order: what takes long comes first, so that all cores are busy to the end.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 

@@ -61,6 +61,7 @@ FIXED = (8, 16, 24, 32, 40, 48, 56, 64, 80, 400)
 
 
 @pytest.mark.parametrize(("name", "half_lost"), [("48 slots", 0.6), ("two replicas", 0.75)])
+@pytest.mark.nightly
 def test_default_beats_most_of_what_a_fixed_limit_can(name: str, half_lost: float):
     """By phase, of eight seeds together: one has a few dozen answers, and a handful more or less is luck.
 
@@ -150,6 +151,7 @@ def test_interactive_requests_are_served_beside_batch_work(name: str):
 
 
 @pytest.mark.parametrize("name", ["96 slots", "two replicas"])
+@pytest.mark.nightly
 def test_first_class_of_four_fifths_loses_nearly_nothing_beside_batch_work(name: str):
     """Without a reserve that follows the losses it is 0.4 and 0.7 %."""
     got = [compare(BY_NAME[name], seed, (0.81, 2.0)) for seed in (1, 2, 3)]

@@ -253,7 +253,7 @@ def test_undo_of_one_stop_says_which_other_act_still_refuses(policy: Path) -> No
     limiter.close()
 
 
-def test_acts_that_are_over_say_how_they_ended(policy: Path) -> None:
+def test_acts_that_are_over_say_how_they_ended(policy: Path, unattended: None) -> None:
     """Hazard: an act that was taken back looks as if it held, and its undo's number is a riddle."""
     limiter = Limiter(policy)
     ActFollower(limiter.store.place).look(limiter)

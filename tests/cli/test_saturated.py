@@ -18,6 +18,7 @@ pytestmark = pytest.mark.timeout(300)
 SECONDS = 8
 
 
+@pytest.mark.nightly
 def test_saturated_server_answers_in_time_what_it_can():
     """Two workers of uvicorn share one limit; the engine is a process of its own.
 

@@ -65,7 +65,7 @@ COMMANDS = (
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> Iterator[Path]:
+def policy(unattended: None, tmp_path: Path) -> Iterator[Path]:
     """Return the policy of a worker that refuses callers, with acts and notes of persons."""
     path = write_policy(tmp_path, POLICY.format(tmp_path / "table"))
     limiter = Limiter(path)

@@ -111,6 +111,7 @@ def slices_ns(one: Correlator, now_s: int) -> list[int]:
         ("nobody pays", 1_900, 2_000),
     ],
 )
+@pytest.mark.nightly
 def test_no_slice_of_a_rebuild_holds_the_loop_for_long(shape: str, least: int, most: int) -> None:
     one = full(shape)
     assert one.evidence.principal_count == PRINCIPALS
@@ -137,6 +138,7 @@ def test_no_slice_of_a_rebuild_holds_the_loop_for_long(shape: str, least: int, m
     assert sum(shortest) <= allowed
 
 
+@pytest.mark.nightly
 def test_no_slice_of_a_million_accounts_holds_the_loop_for_long() -> None:
     """Hazard: a rebuild takes or gives back tens of megabytes at once."""
     settings = Settings(principals=MILLION, identifiers=2 * MILLION)
@@ -165,6 +167,7 @@ def test_no_slice_of_a_million_accounts_holds_the_loop_for_long() -> None:
     assert max(shortest) <= SLICE_NS
 
 
+@pytest.mark.nightly
 def test_no_slice_of_a_restore_holds_the_loop_for_long() -> None:
     """Hazard: after a restart a decision, or the thread that takes sightings in, waits for a whole index."""
     one = full("usual")
@@ -189,6 +192,7 @@ def test_no_slice_of_a_restore_holds_the_loop_for_long() -> None:
     assert max(shortest) <= SLICE_NS
 
 
+@pytest.mark.nightly
 def test_memory_is_within_its_aim_also_while_rebuilding() -> None:
     tracemalloc.start()
     try:

@@ -99,6 +99,7 @@ async def pauses_beside_a_busy_loop(seconds: float, processor: int) -> int:
     return count
 
 
+@pytest.mark.nightly
 async def test_thread_pauses_no_longer_than_it_means_to_beside_a_busy_loop(processors: list[int]) -> None:
     # On two processors, where waking takes longest. A `threading.Event` gave 60 to 200 pauses a
     # second here, and this one gives 1,000 to 1,200.
@@ -245,6 +246,7 @@ async def usual_wait_beside_long_work(pieces: int, between: Callable[[], None]) 
     return median(turn for turn in turns if turn > 2e-4)  # the others did not wait
 
 
+@pytest.mark.nightly
 async def test_loop_waits_no_longer_than_a_breath_beside_long_work() -> None:
     # 5,000 pieces are a quarter of a second of work. Without a breath the loop waits 5 ms for the lock.
     # The median, as others on the machine hold some turns up.

@@ -133,6 +133,7 @@ async def test_each_limit_has_its_stance_where_the_server_does_not_answer(
     assert len(side.limiter.watcher.faults) == 3
     total = sum(side.limiter.table.totals(side.limiter.table.counter(COUNTER_REQUESTS)))
     assert total == 3
+    proxy.heal()
     await side.aclose()
 
 

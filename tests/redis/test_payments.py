@@ -20,6 +20,8 @@ from tests.support.redis.binary import Binary
 from tests.support.redis.live import turns
 from tests.support.redis.server import Server
 
+pytestmark = pytest.mark.usefixtures("unattended")
+
 POLICY = """\
 version = 1
 [identities]

@@ -83,6 +83,13 @@ def brief_commands(patient_commands: None, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.fixture
+def unattended(patient_commands: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands of this process wait for no host: those of this test run no upkeep, and none answers."""
+    for module in ("hosts.moment", "acts.acting"):
+        monkeypatch.setattr(f"ratelimit.inspection.{module}.PATIENCE_S", 0.0)
+
+
+@pytest.fixture
 def server(binary: Binary, shared_servers: dict[str, Server], patient_commands: None) -> Server:
     """Return the run's server: empty, without scripts, with the settings it was started with."""
     from tests.support.redis.server import Server
