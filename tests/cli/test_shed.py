@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from ratelimit import RateLimitMiddleware
-from ratelimit.cli.refused import _table
+from ratelimit.cli.refused import _shed_table
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.conduct.model.strikes import Strike
 from ratelimit.conduct.stage import conduct_of
@@ -249,7 +249,7 @@ def test_each_account_has_a_line_of_a_narrow_terminal(shed: int, would_shed: int
     )
     console = Console(width=80, force_terminal=False)
     with console.capture() as captured:
-        console.print(_table([one, one], "account", has_groups=False, has_given=False, is_wide=False))
+        console.print(_shed_table([one, one], "account", has_groups=False, has_given=False, is_wide=False))
     lines = captured.get().splitlines()
     assert sum("interactive" in line for line in lines) == 2
     assert any(head in line for line in lines)
