@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import filecmp
 import hashlib
 import json
-import math
 import os
 import resource
 import shutil
@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from coverage import CoverageData
+from scipy.stats import binomtest
 
 ROOT = Path(__file__).absolute().parents[2]
 LEFT = shutil.ignore_patterns(
@@ -43,12 +44,6 @@ SUFFIXES = (".py", ".pyx", ".pxd")
 MEMORY = 4 << 30
 
 
-def newest(path: Path) -> tuple[int, int]:
-    """Return what changes when a file is written."""
-    stat = path.stat()
-    return stat.st_mtime_ns, stat.st_size
-
-
 @dataclass
 class Tree:
     """A copy of the project with an environment of its own, in which tests of a mutant run."""
@@ -58,6 +53,7 @@ class Tree:
 
     def make(self, environment: Path) -> None:
         """Copy the project, and link all of its environment but the project itself."""
+        self.end()  # what an earlier run may have left
         shutil.rmtree(self.path, ignore_errors=True)
         shutil.copytree(self.pristine, self.path, symlinks=True)
         packages = Path("lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages")
@@ -126,7 +122,7 @@ class Tree:
         for folder in ("ratelimit", "ext", "build/cython", "tests"):
             for file in (self.pristine / folder).rglob("*"):
                 copy = self.path / file.relative_to(self.pristine)
-                if file.is_file() and (not copy.exists() or newest(copy) != newest(file)):
+                if file.is_file() and not (copy.exists() and filecmp.cmp(file, copy)):
                     copy.unlink(missing_ok=True)  # what is mapped by a process keeps its bytes
                     shutil.copy2(file, copy)
                     self._forget(copy)
@@ -170,9 +166,7 @@ class Tests:
                 data.read()
                 file = next((name for name in data.measured_files() if name.endswith(f"/{path}")), "")
                 found = data.contexts_by_lineno(file) if file else {}
-                self._lines[path] = {
-                    at: {name.rpartition("|")[0] for name in names} for at, names in found.items()
-                }
+                self._lines[path] = {at: {name.rpartition("|")[0] for name in of} for at, of in found.items()}
             lines = self._lines[path]
         here = lines.get(line, set())
         return (set().union(*lines.values()) if "" in here else here) & self.seconds.keys()
@@ -180,9 +174,7 @@ class Tests:
     def chosen(self, near: set[str], folders: set[str], seconds: float) -> list[str]:
         """Return some of these tests, by what they take: own folders first, as many as fit into the time."""
         found, left = [], seconds
-        for name in sorted(
-            near, key=lambda name: (name.split("/")[1] not in folders, self.seconds[name], name)
-        ):
+        for name in sorted(near, key=lambda at: (at.split("/")[1] not in folders, self.seconds[at], at)):
             left -= self.seconds[name]
             if left < 0 and found:
                 break
@@ -241,22 +233,17 @@ class Sample:
         found: dict[str, dict[int, dict[str, Any]]] = {room: {} for room in rooms}
         jobs = []
         for room in rooms:
-            folder = pristine / (
-                f"ext/ratelimit/{room[4:]}" if room.startswith("ext/") else f"ratelimit/{room}"
-            )
+            folder = pristine / f"ratelimit/{room}".replace("ratelimit/ext/", "ext/ratelimit/")
             paths = [str(file.relative_to(pristine)) for file in folder.rglob("*") if file.suffix in SUFFIXES]
             mutants = list(self.draw(pristine, sorted(paths), f"{self.seed}:{room}"))
             file = self.kept / f"{room.replace('/', '-')}.jsonl"
             for line in file.read_text().splitlines() if file.exists() else ():
                 record = json.loads(line)
-                if [record["digest"], record["seed"]] == [self.digest, self.seed] and record[
-                    "at"
-                ] < self.size:
+                if record["of"] == [self.digest, self.seed, self.size]:
                     found[room][record["at"]] = record
             # For one that cannot be compiled, another comes: which one does not depend on the other places.
-            jobs += [
-                (at, room, mutants[at :: self.size], file) for at in range(self.size) if at not in found[room]
-            ]
+            missing = [at for at in range(self.size) if at not in found[room]]
+            jobs += [(at, room, mutants[at :: self.size], file) for at in missing]
         jobs.sort(key=lambda job: job[0])  # of each room some, should time run out
 
         def work(job: tuple[int, str, list[Any], Path]) -> None:
@@ -269,15 +256,13 @@ class Sample:
                     if self.is_stopped:  # what was killed was not caught
                         return
                     if record is not None:
-                        record |= {"digest": self.digest, "seed": self.seed, "at": at}
+                        record |= {"at": at, "of": [self.digest, self.seed, self.size]}
                         with self.lock:
                             found[room][at] = record
                             with file.open("a") as output:
                                 output.write(json.dumps(record) + "\n")
-                            print(
-                                *(record[key] for key in ("result", "path", "line", "operator", "by")),
-                                flush=True,
-                            )
+                            said = ("result", "path", "line", "operator", "by")
+                            print(*(record[key] for key in said), flush=True)
                         break
             finally:
                 tree.restore()
@@ -356,13 +341,6 @@ class Sample:
         return f"{status}: {told[-1] if told else output[-200:]}"[:300]
 
 
-def interval(caught: int, of: int) -> tuple[float, float]:
-    """Return where the share lies that a sample of this size is drawn from, at 95 % (Wilson)."""
-    z, share = 1.96, caught / of
-    middle, half = share + z * z / (2 * of), z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return (middle - half) / (1 + z * z / of), (middle + half) / (1 + z * z / of)
-
-
 def table(results: dict[str, list[dict[str, Any]]]) -> str:
     """Return the share of each room and of all, as a table of Markdown."""
     lines = ["| room | mutants | caught | share | 95 % |", "| --- | --- | --- | --- | --- |"]
@@ -370,7 +348,7 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
     for room, records in (results | {"all": everything}).items():
         if records:
             caught = sum(record["result"] == "caught" for record in records)
-            low, high = interval(caught, len(records))
+            low, high = binomtest(caught, len(records)).proportion_ci(method="wilson")
             share = f"{caught / len(records):.0%} | {low:.0%} to {high:.0%}"
             lines.append(f"| {room} | {len(records)} | {caught} | {share} |")
     return "\n".join(lines)
@@ -391,9 +369,7 @@ def main() -> None:
     """Test mutants of the rooms that are named, or of all; print the table."""
     from tests.mutation.operators import drawn
 
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.mutation.sample", description=__doc__.splitlines()[0]
-    )
+    parser = argparse.ArgumentParser("python -m tests.mutation.sample", description=__doc__.splitlines()[0])
     parser.add_argument("rooms", nargs="*", help="folders of ratelimit/, or ext/…; all, if none is named")
     parser.add_argument("--sample", type=int, default=20, help="mutants of each room (20)")
     parser.add_argument("--seed", type=int, default=0, help="which ones (0)")
@@ -404,9 +380,8 @@ def main() -> None:
     rooms = asked.rooms or rooms_of(ROOT)
     if unknown := sorted(set(rooms) - set(rooms_of(ROOT))):
         parser.error(f"no room is called {', '.join(unknown)}; there are {', '.join(rooms_of(ROOT))}")
-    sample = Sample(
-        ROOT, ROOT / "build" / "mutants", asked.sample, asked.seed, asked.slow, asked.quick, drawn
-    )
+    kept = ROOT / "build" / "mutants"
+    sample = Sample(ROOT, kept, asked.sample, asked.seed, asked.slow, asked.quick, drawn)
     sample.prepare(Path(sys.prefix))
     results = sample.results(rooms)
     for record in (record for some in results.values() for record in some if record["result"] == "survived"):

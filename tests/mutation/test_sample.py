@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.sample import Sample, interval, table
+from tests.mutation.sample import Sample, table
 
 SOURCE = """\
 def most(a, b):
@@ -60,7 +60,7 @@ def sampled(root: Path, planted: list[Planted]) -> list[dict[str, object]]:
     sample = Sample(
         root, root / "build" / "mutants", len(planted), 7, slow_seconds=0, quick_seconds=60, draw=draw
     )
-    sample.patience = 15
+    sample.patience = 10
     sample.prepare(Path(sys.prefix))
     return sample.results(["room"])["room"]
 
@@ -102,13 +102,11 @@ def test_planted_mutants_are_caught_and_leave_no_trace(project: Path) -> None:
         assert (project / "build/mutants" / tree / "ratelimit/room/sizes.py").read_text() == SOURCE
     # A run that was interrupted goes on from what was written.
     kept = project / "build/mutants/room.jsonl"
-    first, *others = kept.read_text().splitlines()
-    kept.write_text(first + "\n")
-    assert [record["result"] for record in sampled(project, planted[:2])] == [
-        record["result"] for record in records[:2]
-    ]
-    assert json.loads(kept.read_text().splitlines()[0]) == json.loads(first)
-    assert len(kept.read_text().splitlines()) == 2 <= len(others)
+    lost, *others = sorted(kept.read_text().splitlines(), key=lambda line: json.loads(line)["at"])
+    kept.write_text("".join(f"{line}\n" for line in others))
+    again = sampled(project, planted)
+    assert [record["result"] for record in again] == [record["result"] for record in records]
+    assert [json.loads(line)["line"] for line in kept.read_text().splitlines()] == [8, 6, 2]
 
 
 def test_table_says_how_sure_a_share_is() -> None:
@@ -117,7 +115,6 @@ def test_table_says_how_sure_a_share_is() -> None:
         "| room | 4 | 3 | 75% | 30% to 95% |",
         "| all | 4 | 3 | 75% | 30% to 95% |",
     ]
-    assert interval(20, 20)[0] == pytest.approx(0.839, abs=1e-3)
 
 
 def test_operators_mutate_python_and_cython(tmp_path: Path) -> None:
