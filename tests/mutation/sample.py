@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import fcntl
 import filecmp
 import hashlib
 import json
@@ -21,6 +22,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import xml.etree.ElementTree as Xml
@@ -119,7 +121,7 @@ class Tree:
 
     def restore(self) -> None:
         """Make sources, and what is compiled of them, as they were."""
-        for folder in ("ratelimit", "ext", "build/cython", "tests"):
+        for folder in ("ratelimit", "ext", "build", "tests"):
             for file in (self.pristine / folder).rglob("*"):
                 copy = self.path / file.relative_to(self.pristine)
                 if file.is_file() and not (copy.exists() and filecmp.cmp(file, copy)):
@@ -204,11 +206,23 @@ class Sample:
     def prepare(self, environment: Path) -> None:
         """Copy the project, and run the quick tier once."""
         self.environment = environment
+        self.kept.mkdir(parents=True, exist_ok=True)
+        self.alone = (self.kept / "lock").open("w")  # two runs would change each other's trees
+        try:
+            fcntl.flock(self.alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SystemExit(f"another run uses {self.kept}") from None
         pristine = self.kept / "pristine"
         shutil.rmtree(pristine, ignore_errors=True)
         shutil.copytree(self.root, pristine, symlinks=True, ignore=LEFT)
         if (self.root / "build" / "cython").exists():
             shutil.copytree(self.root / "build" / "cython", pristine / "build" / "cython")
+            # Where a build looks for what need not be compiled again.
+            built = pristine / "build" / f"lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
+            for module in (pristine / "ratelimit").rglob("*.so"):
+                target = built / module.relative_to(pristine)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(module, target)
         setup = pristine / "setup.py"
         if setup.exists():  # a mutant is compiled once and run for a minute
             stat = setup.stat()
@@ -376,7 +390,8 @@ def main() -> None:
     parser.add_argument("--quick", type=float, default=60, help="seconds of quick tests for each (60)")
     parser.add_argument("--slow", type=float, default=120, help="and of its room's slow tests (120)")
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs ignore the latter
+        signal.signal(number, signal.default_int_handler)
     rooms = asked.rooms or rooms_of(ROOT)
     if unknown := sorted(set(rooms) - set(rooms_of(ROOT))):
         parser.error(f"no room is called {', '.join(unknown)}; there are {', '.join(rooms_of(ROOT))}")

@@ -102,7 +102,7 @@ def test_planted_mutants_are_caught_and_leave_no_trace(project: Path) -> None:
         assert (project / "build/mutants" / tree / "ratelimit/room/sizes.py").read_text() == SOURCE
     # A run that was interrupted goes on from what was written.
     kept = project / "build/mutants/room.jsonl"
-    lost, *others = sorted(kept.read_text().splitlines(), key=lambda line: json.loads(line)["at"])
+    _, *others = sorted(kept.read_text().splitlines(), key=lambda line: json.loads(line)["at"])
     kept.write_text("".join(f"{line}\n" for line in others))
     again = sampled(project, planted)
     assert [record["result"] for record in again] == [record["result"] for record in records]
