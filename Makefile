@@ -11,6 +11,7 @@ METERS ?= 3000
 SAMPLE ?= 20
 SEED ?= 0
 SLOW ?= 120
+RUNS ?= 20
 BIN := $(VENV)/bin
 # Tests start a thousand processes: Python keeps what it compiled of their modules.
 unexport PYTHONDONTWRITEBYTECODE
@@ -29,6 +30,10 @@ demo: $(VENV)/.demo
 # starts its servers once; more processes than cores, as many of them wait for a server.
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+
+# All tests 20 times, each time in another random order, ten times beside four processes that compute; a table.
+steady: $(VENV)/.test
+	$(BIN)/python .ci/steady.py --runs $(RUNS) -- $(SIDE_BY_SIDE)
 
 # What needs no server and no process of its own, with few examples, on all cores: a minute.
 quick: $(VENV)/.test

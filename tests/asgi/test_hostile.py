@@ -110,3 +110,18 @@ async def test_hash_flooding_by_keys_that_meet_under_a_known_key_frees_nobody() 
     assert seen == {200: 2 * len(chosen), 429: len(chosen)}
     assert await mounted.client.statuses(2, headers=called(b"heavy")) == [429, 429]
     assert mounted.middleware.limiter.table.stats(mounted.clock.now_ns())["evictions"] == 0
+
+
+async def test_flood_of_unique_keys_frees_nobody_who_is_refused() -> None:
+    """Hazard: an attacker fills the memory with accounts that it invents until its own count is forgotten."""
+    toml = rules(limit(rate="2/hour"), more='[store]\nmemory = "private"\nkeys = 200')
+    mounted = mount("", policy=Policy.from_toml(toml))
+    client, table = mounted.client, mounted.middleware.limiter.table
+    assert await client.statuses(3, headers=called(b"heavy")) == [200, 200, 429]
+    room = table.stats(mounted.clock.now_ns())["capacity"]
+    for number in range(5 * room):
+        assert await client.statuses(1, headers=called(b"%d" % number)) == [200]
+    assert await client.statuses(2, headers=called(b"heavy")) == [429, 429]
+    stats = table.stats(mounted.clock.now_ns())
+    assert stats["used"] <= stats["capacity"] == room
+    assert stats["evictions"] > 0

@@ -286,3 +286,38 @@ def test_wrong_usage_is_a_sentence(tmp_path: Path) -> None:
     assert told.exit_code == 2
     assert "ratelimit serve --descriptors" in told.stderr
     assert run("make", "policy", tmp_path / "none.py").exit_code == 3
+
+
+def _mounted(tmp_path: Path, source: str, application: object) -> object:
+    """Run the lines that the command says, over an application; return it."""
+    (tmp_path / "app.py").write_text(source)
+    done = run("make", "policy", tmp_path / "app.py")
+    (tmp_path / "policy.toml").write_text(done.stdout)
+    _, _, said = done.stderr.partition("in place of its decorators:\n")
+    assert said, done.stderr
+    lines = "\n".join(line.strip() for line in said.splitlines())
+    names: dict[str, object] = {"app": application}
+    exec(lines.replace("policy.toml", f"{tmp_path}/policy.toml"), names)
+    return names["app"]
+
+
+def test_lines_that_mount_the_middleware_run_as_they_are(tmp_path: Path) -> None:
+    from starlette.applications import Starlette
+    from starlette.testclient import TestClient
+
+    with TestClient(_mounted(tmp_path, SLOWAPI, Starlette())) as client:  # type: ignore[arg-type]
+        assert [client.get("/").status_code for _ in range(6)] == [404] * 5 + [429]
+
+
+def test_lines_that_mount_the_middleware_of_flask_run_as_they_are(tmp_path: Path) -> None:
+    from flask import Flask
+
+    source = (
+        "from flask import Flask\nfrom flask_limiter import Limiter\n"
+        "from flask_limiter.util import get_remote_address\napp = Flask(__name__)\n"
+        'limiter = Limiter(get_remote_address, app=app, strategy="moving-window")\n'
+        '@app.get("/")\n@limiter.limit("5/minute")\ndef home(): ...\n'
+    )
+    app = _mounted(tmp_path, source, Flask("app"))
+    client = app.test_client()  # type: ignore[attr-defined]
+    assert [client.get("/").status_code for _ in range(6)] == [404] * 5 + [429]

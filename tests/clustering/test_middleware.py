@@ -111,6 +111,7 @@ def test_thread_says_what_failed_and_goes_on(
     upkeep.stop()
 
 
+@pytest.mark.nightly
 async def test_event_loop_is_not_held_up_by_rebuilding_and_saving(tmp_path: Any) -> None:
     # Fifty thousand principals, a campaign of two thousand among them; the loop does nothing
     # but look how long it is kept from doing something.

@@ -458,3 +458,18 @@ def test_pages_of_limits_say_whose_counts_they_lack(plain: Path, monkeypatch: py
         assert "Not known while the refusals of a host are not." in reader.get(paths[1]).text
         now = reader.get("/").text
         assert re.search(r"web-7 no answer .*web-8 ended .*web-9 gone ", now), now
+
+
+@pytest.mark.parametrize("options", [(), ("--host", "0.0.0.0")])
+def test_console_listens_on_loopback_unless_it_is_told_otherwise(
+    plain: Path, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: a console that a whole network reaches, and nobody decided that it does."""
+    bound: list[str] = []
+    monkeypatch.setattr(
+        "uvicorn.Server.run", lambda self, sockets: bound.extend(each.getsockname()[0] for each in sockets)
+    )
+    said = run("console", plain, "--port", 0, *options)
+    assert said.exit_code == 0, said.output
+    assert bound == [options[1] if options else "127.0.0.1"]
+    assert ("Others can reach this address" in said.stderr) == bool(options)

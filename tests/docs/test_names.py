@@ -13,6 +13,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "docs" / "architecture.md",
     ROOT / "docs" / "extending.md",
+    ROOT / "tests" / "README.md",
     *sorted((ROOT / "docs" / "decisions").glob("*.md")),
 ]
 QUOTED = re.compile(r"`([A-Za-z_.][\w.-]*(?:/[\w.-]+)*/?)`")

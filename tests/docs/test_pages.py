@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *(ROOT / "examples" / name / "README.md" for name in ("llm-api", "redis")),
+    ROOT / "tests" / "README.md",
     *(ROOT / "benchmarks" / "correlation" / name for name in ("README.md", "RESULTS.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from contextvars import ContextVar
 from heapq import heappop, heappush
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,14 +25,15 @@ LATE_S = 0.1
 once, and be more than a fifth of a limit."""
 
 
-class Faults(NullObserver):
-    """Counts decisions that the server did not make."""
+_is_by_share = ContextVar("is_by_share", default=False)
+"""Whether the server did not make the decision of this task."""
 
-    def __init__(self) -> None:
-        self.count = 0
+
+class Faults(NullObserver):
+    """Takes note of decisions that the server did not make."""
 
     def store_failed(self, error: RateLimitError) -> None:
-        self.count += 1
+        _is_by_share.set(True)
 
 
 class Callers:
@@ -79,12 +81,12 @@ class Callers:
         kind = GREEDY if caller == GREEDY else "honest"
         counts[kind] += 1
         counts[f"{kind} refused"] += not found.allowed
+        counts[f"{kind} by share"] += found.allowed and _is_by_share.get()
 
 
 async def serve(policy: Path, seed: str, parent: Connection) -> None:
     """Serve callers until the parent closes its end."""
-    faults = Faults()
-    limiter = Limiter(policy, observer=faults)
+    limiter = Limiter(policy, observer=Faults())
     callers = Callers(limiter, seed)
     loop = asyncio.get_running_loop()
     await limiter.aopen_connections()
@@ -99,8 +101,7 @@ async def serve(policy: Path, seed: str, parent: Connection) -> None:
                 is_over = True
             else:
                 counts = callers.come(rates, loop.time())
-                parent.send({"counts": counts, "faults": faults.count, **limiter.remote})
-                faults.count = 0
+                parent.send({"counts": counts, **limiter.remote})
     await callers.answered()
     await limiter.aclose_connections()
     limiter.close()

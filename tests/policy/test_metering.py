@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import get_args
 
 import pytest
@@ -113,6 +114,53 @@ def test_burst_of_dollars_may_have_a_fraction(burst: str, units: int) -> None:
     limit = f'[[limit]]\nname = "t"\nper = "ip"\nunit = "usd"\nrate = "5/day"\nburst = {burst}'
     text = f"version = 1\n{prices}{limit}"
     assert Policy.from_toml(text).compiled.rules[0].burst == units
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "message", "hint"),
+    [
+        (
+            "burst = 1.0000005",
+            "burst",
+            "`burst = 1.0000005` is finer than a millionth of a dollar",
+            "Write 1.",
+        ),
+        ("burst = 1e-7", "burst", "`burst = 1e-07` is finer than a millionth of a dollar", "Write 0.000001."),
+        (
+            "burst = 5000000.5",
+            "burst",
+            "a burst of 5000000.5; at this rate 8339.999309 are the most",
+            "Lower it.",
+        ),
+        (
+            'burst = 0.5\nalgorithm = "fixed-window"',
+            "burst",
+            "a burst of 0.5 leaves a window without a part of its 5",
+            "Write more than the rate: what was left of one window is there in the next, up to it.",
+        ),
+        (
+            "burst = 0.5\ndebt = 1000000",
+            "debt",
+            "a debt of 1000000; at this rate 16679.498619 are the most",
+            "Lower it.",
+        ),
+    ],
+)
+def test_problem_with_dollars_is_told_in_dollars(lines: str, key: str, message: str, hint: str) -> None:
+    prices = "[prices]\nm = { input = 3.0, output = 15.0 }\n"
+    limit = f'[[limit]]\nname = "t"\nper = "ip"\nunit = "usd"\nrate = "5/day"\n{lines}'
+    with pytest.raises(PolicyError) as caught:
+        Policy.from_toml(f"version = 1\n{prices}{limit}")
+    (problem,) = caught.value.problems
+    assert (problem.key, problem.message, problem.hint) == (f"limit[0].{key}", message, hint)
+
+
+@pytest.mark.parametrize("burst", ["4.35", "1.1", "123.456789", "0.07", "2345.678901"])
+def test_burst_of_dollars_is_the_one_that_is_written(burst: str) -> None:
+    prices = "[prices]\nm = { input = 3.0, output = 15.0 }\n"
+    limit = f'[[limit]]\nname = "t"\nper = "ip"\nunit = "usd"\nrate = "5/day"\nburst = {burst}'
+    rule = Policy.from_toml(f"version = 1\n{prices}{limit}").compiled.rules[0]
+    assert rule.burst == int(Decimal(burst) * 1_000_000)
 
 
 def test_burst_of_requests_has_no_fraction() -> None:

@@ -48,13 +48,6 @@ def test_fork_after_start_goes_on_with_the_same_limits(tmp_path: Path) -> None:
     assert table.stats(EPOCH)["workers"] == 2
 
 
-def test_forked_worker_takes_a_seat_of_its_own(tmp_path: Path) -> None:
-    table = attach_first(tmp_path / "table")
-    seat = table.join(os.getpid(), 1, EPOCH)
-    assert in_child(lambda: table.join(os.getpid(), 2, EPOCH) != seat)
-    assert table.seat == seat
-
-
 def test_leaving_worker_takes_nothing_with_it(tmp_path: Path) -> None:
     from ratelimit.core.decision.engine import Plan
 

@@ -22,10 +22,11 @@ from tests.support.redis.live import Live, LiveLimiter, turns
 from tests.support.redis.patience import until
 from tests.support.redis.proxy import Proxy
 from tests.support.redis.server import Server
-from tests.support.rule import DAY, RuleSpec
+from tests.support.rule import DAY, HOUR, RuleSpec
 from tests.support.streams import COUNTING, written
 
 DAY_100 = 'per = "account"\nrate = "100/day"\nburst = 100'
+SLOW_100 = 'per = "account"\nrate = "1/hour"\nburst = 100'
 PATIENCE = {"timeout": "25ms"}
 SHORT_S, LONG_S = 0.025, 60.0
 BOUND_MS = 30.0
@@ -266,6 +267,32 @@ async def test_what_was_decided_here_while_others_were_answered_is_handed_over(
     await limiter.store._beat(limiter.batch_client)
     assert await left() == 70
     assert not limiter.batch_client.breaker.trips
+
+
+@pytest.mark.parametrize("mode", ["exact", "leased"])
+async def test_answers_that_come_late_again_and_again_add_one_share_in_all(
+    server: Server, open_limiter: LiveLimiter, mode: str
+) -> None:
+    """Hazard: a host that the server answers has its share afresh each time that an answer is late."""
+    hosts = [await opened(open_limiter(server.url, SLOW_100, mode=mode)) for _ in range(2)]
+    late = hosts[0]
+    await late.store.fair_share.beat(late.batch_client)
+    assert late.store.share == 0.5
+    by_server = sum([await host.admitted(150) for host in hosts])
+    assert by_server == 100  # both sides: all of the limit, and no unit more
+    by_share = []
+    for _ in range(5):
+        if late.store.lease_client is not None:
+            late.store.lease_client.leases.clear()  # a refusal stands there for a moment
+        late.batch_client.breaker.trip()
+        by_share.append(await late.admitted(150))
+        late.batch_client.breaker.close_circuit()
+        await late.store._beat(late.batch_client)  # hands over
+        assert [await host.admitted(10) for host in hosts] == [0, 0]
+    assert by_share == [50, 0, 0, 0, 0]
+    # It is a debt of the caller's at the server, and not forgiven.
+    assert late.store.local_fallback.waiting == 0
+    assert [verdict.reset_after_ns // HOUR for verdict in (await late.look()).verdicts] == [149]
 
 
 async def test_corrections_of_an_outage_are_made_after_it(own: Server, open_limiter: LiveLimiter) -> None:

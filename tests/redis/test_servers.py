@@ -6,7 +6,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -89,12 +88,14 @@ def test_paused_server_hangs_then_does_what_it_was_sent(start_server: StartServe
     server = start_server()
     server.client.set("key", 0)
     server.pause()
-    with Redis(port=server.port, socket_timeout=0.05, retry=ONCE) as client:
-        with pytest.raises(RedisTimeoutError):
-            client.incr("key")
-        server.resume()
-        # The connection was accepted by the kernel, so the command may yet arrive: it is not undone.
-        assert int(client.get("key") or 0) in (0, 1)
+    with (
+        pytest.raises(RedisTimeoutError),
+        Redis(port=server.port, socket_timeout=0.05, retry=ONCE) as client,
+    ):
+        client.incr("key")
+    server.resume()
+    # The connection was accepted by the kernel, so the command may yet arrive: it is not undone.
+    assert int(server.client.get("key") or 0) in (0, 1)
 
 
 def test_password(start_server: StartServer) -> None:
@@ -125,15 +126,6 @@ async def test_tls_where_the_program_has_it(
 def test_impossible_option_is_told_with_the_log(start_server: StartServer) -> None:
     with pytest.raises(RuntimeError, match="no-such-option"):
         start_server({"no-such-option": "1"})
-
-
-def test_start_is_quick(start_server: StartServer) -> None:
-    times = []
-    for _ in range(5):
-        before = time.monotonic()
-        start_server()
-        times.append(time.monotonic() - before)
-    assert min(times) < 1  # nothing is slept out
 
 
 def test_stopped_server_leaves_nothing(binary: Binary) -> None:

@@ -79,12 +79,13 @@ async def until_answered(
     client: httpx.AsyncClient, headers: dict[str, str], since: float
 ) -> tuple[httpx.Response, float]:
     """Ask until a slot is free: when the lease of the dead is over; return the seconds until then, too."""
-    while True:
-        waited = time.monotonic() - since
-        assert waited < LEASE_S + AWAKE_S
-        try:
-            got = await client.post("/echo", json=DECLARES, headers=headers)
-        except httpx.TransportError:
-            continue  # a server without workers at this instant
-        if got.status_code == 200:
-            return got, waited
+    with Stopwatch() as watch:
+        while watch.s < LEASE_S + AWAKE_S:
+            waited_s = time.monotonic() - since
+            try:
+                got = await client.post("/echo", json=DECLARES, headers=headers)
+            except httpx.TransportError:
+                continue  # a server without workers at this instant
+            if got.status_code == 200:
+                return got, waited_s
+    raise AssertionError("no slot came back")

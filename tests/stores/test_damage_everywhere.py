@@ -90,6 +90,12 @@ def by_noise_from(start: int, size: int) -> Callable[[Path], None]:
     return lambda path: overwrite(path, start, random.Random(11).randbytes(size))
 
 
+SHED_AT = 4096 + 64 * 128 + 64 * 512 * 16 + 1024 * 40
+"""In the memory of requests in flight: behind its header, lanes, places and answers."""
+MINUTES_AT = SHED_AT + 4096 * (48 + 8)
+SHARES_AT = MINUTES_AT + 2 * 8 * (1 + 42 + 2 * 2048)
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="says which files are mapped")
 @pytest.mark.parametrize(
     ("kind", "damage"),
@@ -100,9 +106,31 @@ def by_noise_from(start: int, size: int) -> Callable[[Path], None]:
         ("board", lambda path: overwrite(path, 4096, bytes(1 << 12))),
         ("conduct", by_noise_from(1 << 14, 512)),
         ("conduct", by_noise_from(1 << 20, 512)),
+        # A place that was never used is not of zeros, so that zeros do not look like one.
+        ("conduct", lambda path: overwrite(path, 4096 + 64 * 4 * 100, bytes(8))),
+        ("conduct", lambda path: overwrite(path, path.stat().st_size - 16, bytes(8))),
+        ("conduct", lambda path: overwrite(path, 4096, bytes(path.stat().st_size - 4096))),
         ("flight", by_noise_from(4096, 4096)),
+        ("flight", by_noise_from(SHED_AT, 48)),
+        ("flight", by_noise_from(SHED_AT + 48 * 4096, 64)),
+        ("flight", by_noise_from(MINUTES_AT, 64)),
+        ("flight", by_noise_from(SHARES_AT + 128, 64)),
     ],
-    ids=["ring", "entries", "zeros in the ring", "records", "ramps", "lanes"],
+    ids=[
+        "ring",
+        "entries",
+        "zeros in the ring",
+        "records",
+        "ramps",
+        "zeros in a record",
+        "zeros in a ramp",
+        "zeros in all records",
+        "lanes",
+        "accounts that were shed",
+        "reasons",
+        "use of a minute",
+        "shares",
+    ],
 )
 def test_noise_behind_a_header_is_told_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, damage: Callable[[Path], object]

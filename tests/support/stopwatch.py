@@ -1,8 +1,9 @@
 """A stopwatch that stands still while the machine does: for bounds on how long something may wait.
 
-A bound on real time fails when the machine pauses the test, which says nothing of what is tested. This
-counts the turns of a thread that only rests. A pause lets it miss turns, and these are not counted. What
-waits for something (a lock, a timeout, an answer) lets the thread have all its turns, so its waiting is
+A bound on real time fails when the machine pauses the test, or is busy with others, which says nothing of
+what is tested. This counts the turns of a thread that only rests. A pause lets it miss turns, and these are
+not counted; beside busy processes it gets its turns late, and what came on top is not counted. What waits
+for something (a lock, a timeout, an answer) lets the thread have all its turns, so its waiting is
 counted in full.
 """
 
@@ -17,7 +18,7 @@ from typing import Self, TypeVar
 Found = TypeVar("Found")
 
 TURN_S = 0.005
-LONGEST_S = 0.05
+LONGEST_S = 0.01
 """A turn that takes longer was held up by the machine: it counts as this much."""
 
 

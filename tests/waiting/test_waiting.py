@@ -460,3 +460,24 @@ async def test_long_answers_take_no_larger_share_than_short_ones(says_usage: boo
         one.cancel()
     await turns()
     await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_thousands_that_wait_and_hang_up_leave_nothing() -> None:
+    """Hazard: a crowd fills the line, and places of those that left stay taken."""
+    text = limit("slots", per="", rate="", concurrent=1, wait="60s")
+    queued = Queued(text, tuning="waiting = 4000\nwaiting_each = 4000\n")
+    held = await queued.ask("first")
+    crowd = [queued.ask(f"a{number % 25}") for number in range(4_001)]
+    await turns(2)
+    assert queued.waiting == 4_000
+    assert [one.result().allowed for one in crowd if one.done()] == [False]
+    for one in crowd[1:]:
+        one.cancel()
+    await turns(2)
+    assert queued.waiting == 1
+    held.release()
+    await turns()
+    assert crowd[0].result().allowed
+    assert queued.waiting == 0
+    crowd[0].result().release()
+    assert (await queued.ask("last")).allowed

@@ -17,6 +17,12 @@ from ratelimit.inspection import formatting
 from ratelimit.policy import Policy
 
 _LARGEST_BYTES = 4 << 20
+_MOUNT = """\
+from ratelimit import RateLimitMiddleware
+app.add_middleware(RateLimitMiddleware, policy="policy.toml")"""
+_MOUNT_WSGI = """\
+from ratelimit.wsgi import RateLimitMiddleware
+app.wsgi_app = RateLimitMiddleware(app.wsgi_app, policy="policy.toml")"""
 _YAML = (".yaml", ".yml")
 """Endings of files that another command takes as they are."""
 
@@ -64,6 +70,9 @@ def policy_command(files: tuple[str, ...], partial: bool, as_json: bool) -> None
         f"{formatting.count(len(draft.limits), 'limit')} written, "
         f"{formatting.count(len(draft.losses), 'thing')} not carried over"
     )
+    note("Save the policy, and add to the application in place of its decorators:")
+    for line in (_MOUNT_WSGI if draft.is_wsgi else _MOUNT).splitlines():
+        note(f"    {line}")
     if draft.losses:
         raise SystemExit(PARTIAL)
 

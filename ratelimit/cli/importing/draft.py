@@ -92,6 +92,8 @@ class PolicyDraft:
         """True if responses have `X-RateLimit-Limit`, `-Remaining` and `-Reset`."""
         self.has_exact_case = False
         """True if paths in another case are other paths to the application."""
+        self.is_wsgi = False
+        """True if the application is Flask's."""
         self._taken: set[str] = set()
 
     def lose(self, place: Place, text: str, why: str, instead: str = "") -> None:

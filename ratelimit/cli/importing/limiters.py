@@ -116,6 +116,7 @@ class Limiters:
 
     def _read_limiter(self, defined: Defined, kind: str, call: ast.Call) -> None:
         module = defined.module
+        self._draft.is_wsgi = kind == "flask_limiter"
         limiter = LimiterMade(defined, kind, call, counts_paths=kind == "slowapi")
         if self.found:
             self._lose(module, call, "it is a second limiter, and a policy is one.", "Import each by itself.")

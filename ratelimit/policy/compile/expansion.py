@@ -276,6 +276,7 @@ class _Shape:
 
     def rule(self, rate: Rate, most: float | None, debt: int | None, path: Path) -> Numbers | None:
         algorithm, report, place = self.algorithm, self.report, (*path, "rate")
+        said = _dollars if self.limit.unit == USD else str
         written = str(rate)
         burst = None if most is None else int(most)
         if burst != most and self.limit.unit != USD:
@@ -304,7 +305,12 @@ class _Shape:
             return None
         if self.limit.unit == USD:
             rate = replace(rate, amount=rate.amount * MICRO + rate.millionths, millionths=0)
-            burst = None if most is None else max(1, round(most * MICRO))
+            exact = None if most is None else Fraction(str(most)) * MICRO
+            burst = None if exact is None else round(exact)
+            if burst != exact:
+                words = f"`burst = {most}` is finer than a millionth of a dollar"
+                report.add("limit-burst", (*path, "burst"), words, f"Write {_dollars(max(1, burst or 0))}.")
+                return None
             debt = None if debt is None else debt * MICRO
         elif rate.millionths:
             report.add(
@@ -335,25 +341,27 @@ class _Shape:
         elif algorithm == "fixed-window" and burst != rate.amount:
             algorithm = "carried-window"
         if burst > largest_burst(algorithm, period_ns, rate.amount):
-            most = largest_burst(algorithm, period_ns, rate.amount)
+            largest = largest_burst(algorithm, period_ns, rate.amount)
             report.add(
                 "limit-burst-too-high",
                 (*path, "burst"),
-                f"a burst of {burst}; at this rate {most} are the most",
+                f"a burst of {said(burst)}; at this rate {said(largest)} are the most",
             )
             return None
         if algorithm == "carried-window" and burst < rate.amount:
             report.add(
                 "limit-burst",
                 (*path, "burst"),
-                f"a burst of {burst} leaves a window without a part of its {rate.amount}",
+                f"a burst of {said(burst)} leaves a window without a part of its {said(rate.amount)}",
                 "Write more than the rate: what was left of one window is there in the next, up to it.",
             )
             return None
         self.check_cost(burst, path)
-        if debt is not None and debt > (most := largest_debt(algorithm, period_ns, rate.amount, burst)):
+        if debt is not None and debt > (largest := largest_debt(algorithm, period_ns, rate.amount, burst)):
             report.add(
-                "limit-burst-too-high", (*path, "debt"), f"a debt of {debt}; at this rate {most} are the most"
+                "limit-burst-too-high",
+                (*path, "debt"),
+                f"a debt of {said(debt)}; at this rate {said(largest)} are the most",
             )
             return None
         return Numbers(algorithm, rate.amount, period_ns, burst, windows, debt=debt)
@@ -404,6 +412,11 @@ class _Shape:
             self.report.add(
                 "limit-cost-above-burst", place, f"`cost` is {cost}, and {burst} is all it can hold"
             )
+
+
+def _dollars(millionths: int) -> str:
+    """Return an amount as the file writes it."""
+    return f"{millionths // MICRO}.{millionths % MICRO:06d}".rstrip("0").rstrip(".")
 
 
 def _whole(rate: Rate) -> Rate:

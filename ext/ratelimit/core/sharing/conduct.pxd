@@ -6,11 +6,13 @@ Change anything here and `CONDUCT_LAYOUT` must change too.
 from libc.stdint cimport uint8_t, uint64_t
 
 cdef enum:
-    CONDUCT_LAYOUT = 3
+    CONDUCT_LAYOUT = 4
     CONDUCT_HEADER_BYTES = 4096
     BUCKETS = 4096          # a power of two
     BUCKET_SIZE = 4
     RAMP_BUCKETS = 16384    # a power of two
+    RECORD_WORDS = 8
+    RAMP_WORDS = 2
 
 cdef struct ConductHeader:
     uint64_t magic
@@ -19,7 +21,7 @@ cdef struct ConductHeader:
     uint64_t fingerprint[2]
     uint8_t boot[64]
 
-cdef struct Record:
+cdef struct Record:         # every word of it, and of a ramp, is kept sealed: see `conduct.pyx`
     uint64_t key            # 0: free
     uint64_t word           # of `ratelimit.conduct.model.strikes`
     uint64_t cluster        # in which the account was seen last, 0 for none

@@ -3,6 +3,9 @@
 Theory of operation. A record belongs to a key for as long as it is there. What struck is one word,
 changed by one compare-and-swap, so that a strike counts once whichever worker saw it. What counts
 refusals is several words, and a race between workers loses a refusal: an error on the safe side.
+
+Memory that was overwritten with zeros would look like records that are free. So each word is kept with some bits
+turned (`SEAL`), and no word that was written here is zero.
 """
 
 cimport cython
@@ -21,6 +24,9 @@ cdef uint64_t HOUR_NS = 3_600_000_000_000
 cdef enum:
     MOST_UNITS = (1 << 20) - 1
     MOST_HOUR = (1 << 24) - 1
+
+# Of no value that is kept: as a time it is after the year 2050, as a count beyond what a round has.
+cdef uint64_t SEAL = 0x9E3779B97F4A7C15
 
 CONDUCT_VERSION = CONDUCT_LAYOUT
 
@@ -72,6 +78,8 @@ cdef class ConductMemory:
             self.header.total_bytes = size
             memcpy(self.header.fingerprint, self.fingerprint, 16)
             memcpy(self.header.boot, self.boot, 64)
+            for i in range(BUCKETS * BUCKET_SIZE * RECORD_WORDS + RAMP_BUCKETS * BUCKET_SIZE * RAMP_WORDS):
+                put(&self.records.key + i, 0)
             store(&self.header.magic, MAGIC)  # last: what sees it sees the rest
         wrong = self.wrong()
         if wrong:
@@ -87,14 +95,14 @@ cdef class ConductMemory:
             or memcmp(header.fingerprint, self.fingerprint, 16) or memcmp(header.boot, self.boot, 64)
         ):
             return "its header was overwritten"
-        # A key is put into its own bucket alone.
+        # No word is zero, and a key is put into its own bucket alone.
         for i in range(BUCKETS * BUCKET_SIZE):
-            key = load(&self.records[i].key)
-            if key and place_of(key, BUCKETS) != i - i % BUCKET_SIZE:
+            key = word_at(&self.records[i].key)
+            if has_zero(&self.records[i].key, RECORD_WORDS) or key and place_of(key, BUCKETS) != i - i % BUCKET_SIZE:
                 return "its records were overwritten"
         for i in range(RAMP_BUCKETS * BUCKET_SIZE):
-            key = load(&self.ramps[i].key)
-            if key and place_of(key, RAMP_BUCKETS) != i - i % BUCKET_SIZE:
+            key = word_at(&self.ramps[i].key)
+            if has_zero(&self.ramps[i].key, RAMP_WORDS) or key and place_of(key, RAMP_BUCKETS) != i - i % BUCKET_SIZE:
                 return "its ramps were overwritten"
         return None
 
@@ -114,7 +122,7 @@ cdef class ConductMemory:
         if key == 0:
             return NULL
         for i in range(BUCKET_SIZE):
-            if load(&bucket[i].key) == key:
+            if word_at(&bucket[i].key) == key:
                 return bucket + i
         return NULL
 
@@ -128,28 +136,28 @@ cdef class ConductMemory:
         if found != NULL or key == 0:
             return found
         for i in range(BUCKET_SIZE):
-            was = load(&bucket[i].key)
+            was = word_at(&bucket[i].key)
             # Seconds of the last strike or refusal; a record that struck is worth a day more.
-            worth = load(&bucket[i].began_ns) // 1_000_000_000
-            if load(&bucket[i].word):
-                worth = max(worth, load(&bucket[i].word) >> 32) + 86_400
+            worth = word_at(&bucket[i].began_ns) // 1_000_000_000
+            if word_at(&bucket[i].word):
+                worth = max(worth, word_at(&bucket[i].word) >> 32) + 86_400
             if was == 0:
                 worth = 0
             if chosen == NULL or worth < best:
                 chosen, best = bucket + i, worth
-        was = load(&chosen.key)
-        if not cas(&chosen.key, was, 0):
+        was = word_at(&chosen.key)
+        if not swap_word(&chosen.key, was, 0):
             return NULL
-        store(&chosen.word, 0)
-        store(&chosen.cluster, 0)
-        store(&chosen.counts, 0)
-        store(&chosen.began_ns, 0)
-        store(&chosen.waits, 0)
-        return chosen if cas(&chosen.key, 0, key) else NULL
+        put(&chosen.word, 0)
+        put(&chosen.cluster, 0)
+        put(&chosen.counts, 0)
+        put(&chosen.began_ns, 0)
+        put(&chosen.waits, 0)
+        return chosen if swap_word(&chosen.key, 0, key) else NULL
 
     cdef bint is_marked(self, uint64_t key) noexcept:
         cdef Record *found = self.find(key)
-        return found != NULL and load(&found.word) != 0
+        return found != NULL and word_at(&found.word) != 0
 
     def marked(self, uint64_t key, /):
         self.check_open()
@@ -158,23 +166,23 @@ cdef class ConductMemory:
     def word(self, uint64_t key, /):
         self.check_open()
         cdef Record *found = self.find(key)
-        return 0 if found == NULL else load(&found.word)
+        return 0 if found == NULL else word_at(&found.word)
 
     def swap(self, uint64_t key, uint64_t before, uint64_t after, /):
         self.check_open()
         cdef Record *found = self.make(key)
-        return found != NULL and cas(&found.word, before, after)
+        return found != NULL and swap_word(&found.word, before, after)
 
     def cluster(self, uint64_t key, /):
         self.check_open()
         cdef Record *found = self.find(key)
-        return 0 if found == NULL else load(&found.cluster)
+        return 0 if found == NULL else word_at(&found.cluster)
 
     def set_cluster(self, uint64_t key, uint64_t cluster, /):
         self.check_open()
         cdef Record *found = self.make(key)
         if found != NULL:
-            store(&found.cluster, cluster)
+            put(&found.cluster, cluster)
 
     def refusals(self, uint64_t key, /):
         self.check_open()
@@ -182,9 +190,9 @@ cdef class ConductMemory:
         cdef uint64_t counts, early, waits
         if found == NULL:
             return 0, 0, 0, 0, 0, 0, 0, 0
-        counts, early, waits = load(&found.counts), load(&found.early), load(&found.waits)
+        counts, early, waits = word_at(&found.counts), word_at(&found.early), word_at(&found.waits)
         return (
-            load(&found.began_ns), counts >> 32, counts & 0xFFFFFFFF, load(&found.second_ns),
+            word_at(&found.began_ns), counts >> 32, counts & 0xFFFFFFFF, word_at(&found.second_ns),
             early >> 32, early & 0xFFFFFFFF, waits >> 32, waits & 0xFFFFFFFF,
         )
 
@@ -195,11 +203,11 @@ cdef class ConductMemory:
         self.check_open()
         cdef Record *found = self.make(key)
         if found != NULL:
-            store(&found.began_ns, began_ns)
-            store(&found.counts, paired(refused, herd))
-            store(&found.second_ns, second_ns)
-            store(&found.early, paired(in_second, early))
-            store(&found.waits, paired(wait_s, before_s))
+            put(&found.began_ns, began_ns)
+            put(&found.counts, paired(refused, herd))
+            put(&found.second_ns, second_ns)
+            put(&found.early, paired(in_second, early))
+            put(&found.waits, paired(wait_s, before_s))
 
     cdef Ramp *find_ramp(self, uint64_t key) noexcept:
         """Return a key's ramp, NULL for none; noexcept: a look at four ramps that are there."""
@@ -208,7 +216,7 @@ cdef class ConductMemory:
         if key == 0:
             return NULL
         for i in range(BUCKET_SIZE):
-            if load(&bucket[i].key) == key:
+            if word_at(&bucket[i].key) == key:
                 return bucket + i
         return NULL
 
@@ -222,15 +230,15 @@ cdef class ConductMemory:
         if found != NULL or key == 0:
             return found
         for i in range(BUCKET_SIZE):
-            parts(load(&bucket[i].word), now_ns, &hour, &past, &used)
-            worth = 1 + max(past, used) if load(&bucket[i].key) else 0
+            parts(word_at(&bucket[i].word), now_ns, &hour, &past, &used)
+            worth = 1 + max(past, used) if word_at(&bucket[i].key) else 0
             if chosen == NULL or worth < best:
                 chosen, best = bucket + i, worth
-        was = load(&chosen.key)
-        if not cas(&chosen.key, was, 0):
+        was = word_at(&chosen.key)
+        if not swap_word(&chosen.key, was, 0):
             return NULL
-        store(&chosen.word, 0)
-        return chosen if cas(&chosen.key, 0, key) else NULL
+        put(&chosen.word, 0)
+        return chosen if swap_word(&chosen.key, 0, key) else NULL
 
     cdef uint64_t held_ns(self, uint64_t key, uint64_t now_ns, uint64_t usual) noexcept:
         """Return how long a request of a key is held back: `ratelimit.conduct.model.ramp` has the rule."""
@@ -239,7 +247,7 @@ cdef class ConductMemory:
         cdef double bound
         if found == NULL:
             return 0
-        parts(load(&found.word), now_ns, &hour, &past, &used)
+        parts(word_at(&found.word), now_ns, &hour, &past, &used)
         bound = max(3.0 * <double>past, <double>usual)
         return 0 if <double>used <= bound else <uint64_t>(2e9 * (1.0 - bound / <double>used))
 
@@ -251,21 +259,21 @@ cdef class ConductMemory:
         if found == NULL:
             return
         for _tries in range(8):
-            word = load(&found.word)
+            word = word_at(&found.word)
             parts(word, now_ns, &hour, &past, &used)
-            if cas(&found.word, word, min(<uint64_t>MOST_UNITS, used + 1) | past << 20 | hour << 40):
+            if swap_word(&found.word, word, min(<uint64_t>MOST_UNITS, used + 1) | past << 20 | hour << 40):
                 return
 
     def ramp(self, uint64_t key, /):
         self.check_open()
         cdef Ramp *found = self.find_ramp(key)
-        return 0 if found == NULL else load(&found.word)
+        return 0 if found == NULL else word_at(&found.word)
 
     def set_ramp(self, uint64_t key, uint64_t word, /):
         self.check_open()
         cdef Ramp *found = self.make_ramp(key, 0)
         if found != NULL:
-            store(&found.word, word)
+            put(&found.word, word)
 
     def steep_ns(self, uint64_t key, uint64_t now_ns, uint64_t usual, /):
         self.check_open()
@@ -292,6 +300,28 @@ cdef class ConductMemory:
 
     def __reduce__(self):
         raise TypeError("conduct is in memory of this host and is not pickled")
+
+
+cdef inline uint64_t word_at(const uint64_t *at) noexcept:
+    """Return what a word of a record or a ramp says; noexcept: one load."""
+    return load(at) ^ SEAL
+
+
+cdef inline void put(uint64_t *at, uint64_t value) noexcept:
+    store(at, value ^ SEAL)
+
+
+cdef inline bint swap_word(uint64_t *at, uint64_t before, uint64_t after) noexcept:
+    return cas(at, before ^ SEAL, after ^ SEAL)
+
+
+cdef inline bint has_zero(const uint64_t *words, int count) noexcept:
+    """Return whether zeros were written over one of some words; noexcept: loads of words that are there."""
+    cdef int i
+    for i in range(count):
+        if load(words + i) == 0:
+            return True
+    return False
 
 
 cdef inline uint64_t paired(uint64_t high, uint64_t low) noexcept:

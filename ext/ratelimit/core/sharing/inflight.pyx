@@ -28,6 +28,7 @@ from ratelimit.core.sharing.flight cimport (
     FlightHeader, Lane, Minute, Place, Seen, ShareMemory, ShedMemory, Ticket, apart, instant, is_of, put_together, raise_to,
     repeat, repeat_ranks, set_up,
 )
+from ratelimit.core.sharing.flight_damage cimport are_shares, are_shed, is_minute
 from ratelimit.core.sharing.reserved cimport lower
 from ratelimit.core.sharing.room cimport LONG, earn, has_room
 
@@ -122,6 +123,12 @@ cdef class InFlight:
         for i in range(LANES):
             if load(&self.lanes[i].most_places) > PLACES:
                 return "a lane has more places than there are"
+        if not are_shed(self.shed):
+            return "its accounts that were shed were overwritten"
+        if not are_shares(self.shares):
+            return "its shares of accounts were overwritten"
+        if not is_minute(self.minutes, 0) or not is_minute(self.minutes + 1, 1):
+            return "its use of the last minutes was overwritten"
         return None
 
     def damage(self):

@@ -126,9 +126,7 @@ cdef void fade(uint64_t *cells, double left) noexcept:
     cdef uint64_t was
     for at in range(SHARES):
         was = load(&cells[at])
-        if was > MOST:  # the memory is damaged
-            store(&cells[at], 0)
-        elif was:
+        if was and was <= MOST:  # else the memory is damaged, and stays as it is for the look that says so
             fetch_add(&cells[at], <uint64_t>(left * <double>was) - was)
 
 
