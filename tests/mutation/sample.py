@@ -292,6 +292,7 @@ class Sample:
                 for tree in self.trees:
                     tree.end()
                 raise
+        self.alone.close()
         return {room: [found[room][at] for at in sorted(found[room])] for room in rooms}
 
     def tested(self, tree: Tree, room: str, mutant: Any) -> dict[str, Any] | None:
