@@ -1,4 +1,4 @@
-"""`ratelimit make limits`: the command."""
+"""`ratelimit make limits`: limits from what callers of a trace really use."""
 
 from __future__ import annotations
 
@@ -7,22 +7,28 @@ import sys
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from ratelimit.cli.failure import INPUT, INTERRUPTED, USAGE, Failure
-from ratelimit.cli.replay.inputs import map_of, notes_on, show_disorder, trace_options, traces_json
-from ratelimit.cli.replay.progress import shown
-from ratelimit.cli.suggest.suggestion import PERCENTS, REQUESTS, USUAL, Measured, Row, written
+from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.terminal import Text, err, note, print_json
-from ratelimit.clock import ManualClock
+from ratelimit.cli.traces import (
+    no_progress_option,
+    notes_on,
+    open_inputs,
+    reading,
+    show_disorder,
+    shown,
+    table_of,
+    trace_options,
+    traces_json,
+)
 from ratelimit.errors import PolicyError
 from ratelimit.inspection import formatting
+from ratelimit.lab.records import Fields
+from ratelimit.lab.replay import replay_of
+from ratelimit.lab.suggest import PERCENTS, REQUESTS, USUAL, Measured, Row, written
+from ratelimit.lab.traces import Traces
 from ratelimit.policy import Policy
-from ratelimit.replay.run import Replay
-from ratelimit.stores.factory import private_store
 from ratelimit.telemetry.names import RuleColumn
-from ratelimit.traces import Fields, Traces, TraceUnreadable, open_traces
 
 _IDENTITY = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _UNIT = re.compile(r"[A-Za-z][A-Za-z0-9_ .-]{0,63}")
@@ -44,18 +50,18 @@ _UNIT = re.compile(r"[A-Za-z][A-Za-z0-9_ .-]{0,63}")
     help="Percentage of callers that a limit leaves alone at their busiest.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Use, limits and the policy as JSON.")
-@click.option("--no-progress", is_flag=True, help="No progress bar, on a terminal either.")
+@no_progress_option
 def limits_command(
     traces: tuple[str, ...],
-    format_: str,
-    sort: bool,
-    mapping: tuple[str, ...],
     per: tuple[str, ...],
     units: tuple[str, ...],
     match: str,
     percentile: float,
     as_json: bool,
     no_progress: bool,
+    format_: str,
+    sort: bool,
+    mapping: tuple[str, ...],
 ) -> None:
     """Write a policy from the real use of a trace's callers.
 
@@ -68,7 +74,7 @@ def limits_command(
       ratelimit make limits access.log > policy.toml
       ratelimit make limits trace.ndjson --per account --unit output_tokens
       ratelimit make limits host-a.log host-b.log --sort --match "POST /v1/*"
-      ratelimit make limits usage.csv --map time=WHEN,path=URL,method==GET
+      ratelimit make limits use.json --map time=WHEN,path=URL,method==GET
 
     Traces are as for `ratelimit replay`. Limits are written in shadow: they only count until you take
     that line out.
@@ -78,76 +84,60 @@ def limits_command(
     for name, pattern in (*((name, _IDENTITY) for name in names), *((unit, _UNIT) for unit in counted)):
         if name in ("time", "method", "path", "headers") or not pattern.fullmatch(name):
             raise Failure(f"{name} is not what a caller or a unit may be called", USAGE)
-    try:
+
+    def opened(fields: Fields) -> Traces:
+        return open_inputs(traces, fields=fields, format=format_, mapping=mapping, sort=sort)
+
+    with reading():
         fields = Fields(names, counted[1:], headers=False, user_agent="user_agent" in names)
-        measured = Measured(fields, names, counted, match)
-        inputs = _opened(traces, format_, sort, mapping, fields)
+        try:
+            measured = Measured(fields, names, counted, match)
+        except PolicyError as error:
+            raise Failure(error.problems[0].message, USAGE) from error
+        inputs = opened(fields)
         for batch in shown(inputs, "measuring", quiet=no_progress or as_json or "-" in traces):
             measured.take(batch)
         rows = measured.rows(percentile)
         if not rows:
-            raise Failure(
-                _nothing(measured), INPUT, hint="Name callers with --per, and where they stand with --map."
-            )
-        policy = _checked(written(rows, match, _head(measured, inputs, percentile)))
-        refused = None if "-" in traces else _replayed(policy, traces, format_, sort, mapping)
-    except PolicyError as error:
-        raise Failure(error.problems[0].message, USAGE) from error
-    except TraceUnreadable as error:
-        raise Failure(str(error), INPUT) from error
-    except KeyboardInterrupt:
-        note("interrupted")
-        raise SystemExit(INTERRUPTED) from None
+            hint = "Name callers with --per, and where they stand with --map."
+            raise Failure(_nothing(measured), INPUT, hint=hint)
+        policy = written(rows, match, _head(measured, inputs, percentile))
+        refused: dict[str, int] | None = None
+        if "-" not in traces:  # standard input is read once
+            loaded = Policy.from_toml(policy, "the suggested policy")
+            replay = replay_of(loaded)
+            for batch in opened(replay.fields):
+                replay.take(batch)
+            replay.finish()
+            assert replay.store is not None  # it was read before, and not in vain
+            table = replay.store.table
+            refused = {
+                rule.name: table.totals(table.counter(rule.name))[RuleColumn.REFUSED_IN_SHADOW]
+                for rule in loaded.compiled.rules
+            }
+            replay.close()
     show_disorder(inputs)
     if as_json:
         print_json(_json(measured, inputs, rows, policy, refused))
         return
     sys.stdout.write(policy)
     sys.stdout.flush()
-    _print(err(), rows)
-    _say(measured, inputs, refused)
-
-
-def _opened(
-    traces: tuple[str, ...], format_: str, sort: bool, mapping: tuple[str, ...], fields: Fields
-) -> Traces:
-    return open_traces(
-        traces, fields, format=format_, mapping=map_of(mapping, list(fields.attribute)), sort=sort
-    )
-
-
-def _checked(text: str) -> str:
-    """Return a policy that was read as it will be, and has nothing odd about it."""
-    loaded = Policy.from_toml(text, "the suggested policy")
-    assert not loaded.warnings, loaded.warnings
-    return text
-
-
-def _replayed(
-    text: str, traces: tuple[str, ...], format_: str, sort: bool, mapping: tuple[str, ...]
-) -> dict[str, int]:
-    """Return what each limit of a policy would have refused of the trace."""
-    loaded = Policy.from_toml(text)
-    replay = Replay(loaded.compiled, lambda now_ns: private_store(loaded, ManualClock(now_ns)), None)
-    try:
-        for batch in _opened(traces, format_, sort, mapping, replay.fields):
-            replay.take(batch)
-        replay.finish()
-        assert replay.store is not None  # it was read before, and not in vain
-        table = replay.store.table
-        return {
-            rule.name: table.totals(table.counter(rule.name))[RuleColumn.REFUSED_IN_SHADOW]
-            for rule in loaded.compiled.rules
-        }
-    finally:
-        replay.close()
+    _print(rows)
+    if refused is None:
+        note("Standard input is read once, so the policy was not replayed.")
+    else:
+        said = ", ".join(f"{number:,} by {name}" for name, number in refused.items())
+        note(f"Replayed by this policy, of {measured.requests:,} requests would be refused: {said}.")
+    if measured.is_sampled:
+        note("There were more callers than are kept: numbers are of a sample, scaled up.")
+    for line in notes_on(inputs):
+        note(line)
 
 
 def _nothing(measured: Measured) -> str:
     if not measured.requests:
         return f"no request of the trace matches {measured.match}"
-    seen = [name for name, number in measured.found.items() if number]
-    if not seen:
+    if not any(measured.found.values()):
         return f"no request names its caller: there is no {' and no '.join(measured.per)}"
     return "the trace is shorter than two minutes: nothing follows from it"
 
@@ -163,14 +153,9 @@ def _head(measured: Measured, inputs: Traces, percent: float) -> list[str]:
     ]
 
 
-def _print(console: Console, rows: list[Row]) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("busiest")
-    table.add_column("callers", justify="right")
-    for share in PERCENTS:
-        table.add_column("most" if share == 100 else f"{share:g} %", justify="right")
-    for title in ("limit", "beyond it", "of callers"):
-        table.add_column(title, justify="right")
+def _print(rows: list[Row]) -> None:
+    shares = [">most" if share == 100 else f">{share:g} %" for share in PERCENTS]
+    table = table_of("busiest", ">callers", *shares, ">limit", ">beyond it", ">of callers")
     last = ("", "")
     for row in rows:
         if (row.per, row.unit) != last:
@@ -184,22 +169,11 @@ def _print(console: Console, rows: list[Row]) -> None:
             f"{row.beyond:,}",
             f"{row.callers_beyond:,}",
         )
+    console = err()
     console.print()
     console.print(table)
     if not all(row.is_binding for row in rows):
         note("A limit in dim is left out: the limit of a shorter window already sees to it.")
-
-
-def _say(measured: Measured, inputs: Traces, refused: dict[str, int] | None) -> None:
-    if refused is None:
-        note("Standard input is read once, so the policy was not replayed.")
-    else:
-        said = ", ".join(f"{number:,} by {name}" for name, number in refused.items())
-        note(f"Replayed by this policy, of {measured.requests:,} requests would be refused: {said}.")
-    if measured.is_sampled:
-        note("There were more callers than are kept: numbers are of a sample, scaled up.")
-    for line in notes_on(inputs):
-        note(line)
 
 
 def _json(
@@ -218,9 +192,7 @@ def _json(
                 "unit": row.unit,
                 "window": row.window,
                 "callers": row.callers,
-                "percentiles": {
-                    f"{share:g}": value for share, value in zip(PERCENTS, row.percentiles, strict=True)
-                },
+                "percentiles": dict(zip([f"{share:g}" for share in PERCENTS], row.percentiles, strict=True)),
                 "limit": row.quota,
                 "beyond": row.beyond,
                 "callers_beyond": row.callers_beyond,

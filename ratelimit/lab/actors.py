@@ -5,11 +5,10 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
-from operator import attrgetter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ratelimit.clustering.budgets import Budgets
-from ratelimit.clustering.declarations import Declarations
 from ratelimit.core.clusters.recogniser import AtOnce
 from ratelimit.core.replay.columns import said
 from ratelimit.correlation import Correlator
@@ -17,15 +16,14 @@ from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.identity.fact import ABSENT
+from ratelimit.lab.batch import decide_batch
+from ratelimit.lab.columns import Identities
+from ratelimit.lab.traces import column
 from ratelimit.policy.compile.compiled import CorrelationSpec
-from ratelimit.replay.batch import decide_batch
-from ratelimit.replay.columns import Identities
-from ratelimit.replay.prepared import ALLOWED, admitted, named
 from ratelimit.stores.contract import Outcome
-from ratelimit.traces.plain import column
 
 if TYPE_CHECKING:
-    from ratelimit.replay.batch import Refused, Slowly
+    from ratelimit.lab.batch import Refused, Slowly
 
 CHUNK = 256
 """Records decided before it is asked whether clusters are to be rebuilt.
@@ -34,6 +32,8 @@ Counted over the whole trace: the same records, whatever pieces it comes in and 
 """
 NOBODY = 2**64 - 1
 """In a column, what stands for no cluster."""
+UNNAMED = b'"cluster": null, "verdict": null}\n'
+ALLOWED = b'{"action": "allow", "limit": null, "retry_after": null, ' + UNNAMED
 
 
 class Actors:
@@ -42,27 +42,21 @@ class Actors:
     Args:
         spec: what the policy says of it.
         cluster_at: the position of the identity `cluster`.
-        budgets: returns the limits per cluster, which are charged with what members had before.
         named_by: the attribute of records that names principals; None when names are not to be kept.
+        budgets: returns the limits per cluster, which are charged with what members had before.
     """
 
     def __init__(
-        self,
-        spec: CorrelationSpec,
-        cluster_at: int,
-        named_by: str | None,
-        budgets: Callable[[], Budgets],
+        self, spec: CorrelationSpec, cluster_at: int, named_by: str | None, budgets: Callable[[], Budgets]
     ) -> None:
         self._spec = spec
         self._at = cluster_at
         self._budgets = budgets
-        self._columns = spec.columns()
         self._correlator: Correlator | None = None
         self._recogniser: AtOnce | None = None
         self._left = 0
         self._record: Any = None
         self._named_by = named_by
-        self._name_of = None if named_by is None else attrgetter(named_by)
         self.names: dict[int, str] = {}
         """Principals as the trace gives them, by key; only on demand."""
         self.admitted: Counter[int] = Counter()
@@ -79,11 +73,7 @@ class Actors:
 
     def begin(self, now_ns: int) -> None:
         """Start with nothing known, at the trace's first time."""
-        self._correlator = Correlator(self._spec.settings, now_ns, self._columns)
-
-    def know(self, knowledge: Declarations) -> None:
-        """Go by what the operator knows; after `begin`."""
-        knowledge.tell(self.correlator)
+        self._correlator = Correlator(self._spec.settings, now_ns, self._spec.columns())
 
     def recognise(self) -> AtOnce:
         """Return what lets the correlator see requests, and puts clusters into them."""
@@ -142,9 +132,9 @@ class Actors:
         for at in said(clusters):
             line, is_certain = lines[at], likely[at] == NOBODY
             if line is ALLOWED:  # as most are
-                lines[at] = admitted(clusters[at], is_certain)
+                lines[at] = _admitted(clusters[at], is_certain)
             else:
-                lines[at] = named(line, clusters[at], is_certain=is_certain)
+                lines[at] = line[: -len(UNNAMED)] + _ending(clusters[at], is_certain)
 
     def pass_by(self, record: Any, now_ns: int) -> None:
         """Note that a single record's turn has come, whether or not limits decide it."""
@@ -155,22 +145,17 @@ class Actors:
         if self._recogniser is not None:
             self._recogniser.is_entered = False
 
-    def count_row(self, row: Sequence[int], *, is_refused: bool) -> None:
-        """Count what a single record's cluster was admitted or refused."""
-        cluster = row[self._at - 2]
-        if cluster != ABSENT:
-            (self.refused if is_refused else self.admitted)[cluster] += 1
-        if self._name_of is not None and (name := self._name_of(self._record)) is not None:
-            self.names[row[self._spec.principal[0]]] = str(name)
-
-    def named_line(self, row: Sequence[int], plan: RoutePlan, outcome: Outcome, line: bytes) -> bytes:
-        """Return the line of a record that limits decided, with its cluster in it."""
+    def counted_line(self, row: Sequence[int], plan: RoutePlan, outcome: Outcome, line: bytes) -> bytes:
+        """Count a single record for its cluster; return its line with the cluster in it."""
         cluster, likely = row[self._at - 2], row[self._at - 1]
+        if self._named_by is not None and (name := getattr(self._record, self._named_by)) is not None:
+            self.names[row[self._spec.principal[0]]] = str(name)
         if cluster == ABSENT:
             return line
+        (self.admitted if outcome.allowed else self.refused)[cluster] += 1
         if outcome.allowed and likely != ABSENT and plan.would_refuse(outcome, self._at - 1):
             self.would_refuse[cluster] += 1
-        return named(line, cluster, is_certain=likely == ABSENT)
+        return line[: -len(UNNAMED)] + _ending(cluster, likely == ABSENT)
 
     def _rebuild(self, now_ns: int) -> None:
         self._left = CHUNK
@@ -182,3 +167,15 @@ class Actors:
                 pass
             self._budgets().carry(correlator.carries, now_ns)
             correlator.carries.clear()
+
+
+@lru_cache(maxsize=4096)
+def _ending(cluster: int, is_certain: bool, /) -> bytes:
+    """Return how the lines of a cluster's members end."""
+    return b'"cluster": "%016x", "verdict": "%b"}\n' % (cluster, b"certain" if is_certain else b"likely")
+
+
+@lru_cache(maxsize=4096)
+def _admitted(cluster: int, is_certain: bool, /) -> bytes:
+    """Return the line of a request that passes, of a cluster's member."""
+    return ALLOWED[: -len(UNNAMED)] + _ending(cluster, is_certain)
