@@ -6,9 +6,9 @@ has millions of lines, so the identities of most are found in columns, and a bat
 
 Where limits let wait or degrade, or steep rises are held, one record is decided after another
 (`_decide_rows`). No challenge is passed here, as there is no application to ask. What waits does so in
-virtual time: it is asked again at the time for which its limits promise room, before any request of the trace that
-comes later, first come, first served. What waits has charged nothing. Decisions are written in the order of
-the trace, so what comes behind a request that waits is held until that one is decided.
+virtual time: it is asked again at the time for which its limits promise room, before any request of the trace
+that comes later, first come, first served. What waits has charged nothing. Decisions are written in the order
+of the trace, so what comes behind a request that waits is held until that one is decided.
 """
 
 from __future__ import annotations

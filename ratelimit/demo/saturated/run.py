@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 import tempfile
-from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
-from ratelimit.demo.run import START_S, DemoFailed, end, free_port
+from ratelimit.demo.run import free_port, listening
 from ratelimit.demo.saturated.callers import TARGET_S, Outcome, call
 
 ENGINE, GATEWAY = "ratelimit.demo.saturated.engine", "ratelimit.demo.saturated.gateway"
@@ -52,42 +49,7 @@ async def played(seconds: float, seed: int, *, limited: bool) -> Outcome:
         policy = folder / "policy.toml"
         policy.write_text(LIMIT.format(table=folder / "table"))
         engine, gateway = free_port(None, usual=False), free_port(None, usual=False)
-        await stack.enter_async_context(started(folder, ENGINE, engine))
+        await stack.enter_async_context(listening(folder, ENGINE, engine))
         words = [str(engine), *([str(policy)] if limited else [])]
-        await stack.enter_async_context(started(folder, GATEWAY, gateway, *words))
+        await stack.enter_async_context(listening(folder, GATEWAY, gateway, *words))
         return await call(gateway, seconds, seed)
-
-
-@asynccontextmanager
-async def started(folder: Path, module: str, port: int, *words: str) -> AsyncIterator[Process]:
-    """Run a module as a process that listens on a port, and end it.
-
-    Raises:
-        DemoFailed: it did not start.
-    """
-    name = module.rpartition(".")[2]
-    with (folder / f"{name}.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", module, str(port), *words),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + START_S
-        while process.returncode is None and loop.time() < deadline:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                break
-        else:
-            said = (folder / f"{name}.log").read_text("utf-8", "replace").strip() or "it said nothing"
-            raise DemoFailed(f"the {name} of the demo did not start:\n{said[-1000:]}")
-        yield process
-    finally:
-        await end(process)
