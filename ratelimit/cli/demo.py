@@ -91,11 +91,10 @@ def demo_command(
 
 def _saturated(seconds: float, seed: int, as_json: bool) -> None:
     from ratelimit.demo.run import DemoFailed
-    from ratelimit.demo.saturated import show
-    from ratelimit.demo.saturated.run import play
+    from ratelimit.demo.saturated import outcome_json, play, print_head, print_outcome
 
     console = err() if as_json else out()
-    show.print_head(console, seconds)
+    print_head(console, seconds)
     try:
         without, limited = asyncio.run(
             play(
@@ -107,6 +106,6 @@ def _saturated(seconds: float, seed: int, as_json: bool) -> None:
     except DemoFailed as error:
         raise Failure(str(error), DEPLOYMENT) from error
     if as_json:
-        print_json(show.as_json(without, limited))
+        print_json(outcome_json(without, limited))
     else:
-        show.print_outcome(console, without, limited)
+        print_outcome(console, without, limited)

@@ -6,7 +6,8 @@
     crowd.py     the process that plays all of them and reports
     outcome.py   what came of it so far, and whether that is as it should be
     run.py       starts, watches, shows and cleans up
-    saturated/   another demo: a server with three times the load that it can serve
+    server.py    the processes that serve; engine.py the server behind a gateway
+    saturated.py another demo: a server with three times the load that it can serve
 
 uvicorn comes with the extra `demo`.
 """

@@ -96,7 +96,8 @@ class Play:
 
     async def _person(self, population: Population, number: int, person: Person, parallel: int) -> None:
         totals = self._totals[population.name]
-        dice = random.Random(f"{self._seed}/{person.account}/{parallel}")
+        index = POPULATIONS.index(population)
+        dice = random.Random(f"{self._seed}/{index}/{number}/{parallel}")
         # No two start at the same instant: people do not, and a thundering herd proves nothing.
         await asyncio.sleep(dice.uniform(0, person.pause_s))
         for call in itertools.count():

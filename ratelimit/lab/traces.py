@@ -23,6 +23,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate, compress, islice
@@ -114,7 +115,7 @@ class _Counted(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        read: int = self._file.readinto(buffer)
+        read: int = self._file.readinto(buffer) or 0
         self.count += read
         return read
 
@@ -144,11 +145,14 @@ class LineSource:
         self._chunk_bytes = chunk_bytes
         self._given = 0
         try:
+            # A directory opens on some systems, and fails when it is read.
+            if Path(path).is_dir():
+                raise IsADirectoryError(f"{path} is a directory")
             self._file = (stdin or sys.stdin.buffer) if path == "-" else Path(path).open("rb")  # noqa: SIM115
             self._stored = _Counted(self._file)
             self._stream: io.BufferedIOBase = io.BufferedReader(self._stored)
             self._is_packed = cast(io.BufferedReader, self._stream).peek(2)[:2] == b"\x1f\x8b"
-        except OSError as error:  # a directory opens on some systems and fails when read
+        except OSError as error:
             raise TraceUnreadable(f"{path}: {error.strerror or error}") from error
         if path != "-":
             self.size = os.fstat(self._file.fileno()).st_size or None
@@ -603,8 +607,10 @@ class Reader:
             TraceUnreadable: there is no room for it.
         """
         try:
-            with tempfile.NamedTemporaryFile(prefix="ratelimit-sort-") as file:
-                lines = sqlite3.connect(file.name, isolation_level=None)
+            with (
+                tempfile.NamedTemporaryFile(prefix="ratelimit-sort-") as file,
+                closing(sqlite3.connect(file.name, isolation_level=None)) as lines,
+            ):
                 lines.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;")
                 lines.execute("CREATE TABLE line (at_ns INTEGER, text BLOB)")
                 for chunk, records, times in self._chunks():
@@ -615,7 +621,6 @@ class Reader:
                 found = lines.execute("SELECT text FROM line ORDER BY at_ns, rowid")
                 while some := found.fetchmany(_BATCH):
                     yield Batch(*self._parse(1, b"".join(text + b"\n" for (text,) in some), Unreadable()))
-                lines.close()
         except (OSError, sqlite3.Error) as error:
             raise TraceUnreadable(
                 f"{self.source.name}: cannot be sorted in {tempfile.gettempdir()}: {error}; "

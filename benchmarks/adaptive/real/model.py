@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ratelimit.demo.run import listening
-from ratelimit.demo.saturated.callers import TIMES, Outcome, Second, ask
+from ratelimit.demo.saturated import TIMES, Outcome, Second, ask
 from tests.support.engine import ENGINE, engine
 from tests.support.redis.port import free_port
 

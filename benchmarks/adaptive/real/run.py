@@ -10,10 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ratelimit.demo.engine import PLACES
 from ratelimit.demo.run import listening
-from ratelimit.demo.saturated.callers import Outcome, call
-from ratelimit.demo.saturated.engine import PLACES
-from ratelimit.demo.saturated.run import ENGINE, LIMIT
+from ratelimit.demo.saturated import ENGINE, LIMIT, Outcome, call
 from tests.support.redis.port import free_port
 
 GATEWAY = "benchmarks.adaptive.real.gateway"

@@ -23,10 +23,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ratelimit.demo.engine import CAPACITY
 from ratelimit.demo.run import listening
-from ratelimit.demo.saturated.callers import PATIENCE_S, TARGET_S, TIMES
-from ratelimit.demo.saturated.engine import CAPACITY
-from ratelimit.demo.saturated.run import ENGINE, GATEWAY
+from ratelimit.demo.saturated import ENGINE, GATEWAY, PATIENCE_S, TARGET_S, TIMES
 from tests.support.redis.port import free_port
 
 POLICY = """\

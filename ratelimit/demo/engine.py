@@ -1,6 +1,6 @@
 """A stand-in for a server of language models: so many places, and a queue without bound before them.
 
-    python -m ratelimit.demo.saturated.engine PORT
+    python -m ratelimit.demo.engine PORT
 
 It works on `PLACES` requests at once and on each for a quarter of a second on average. The first byte
 of an answer comes when a place is had. A request keeps its turn when its caller hangs up, as most servers
