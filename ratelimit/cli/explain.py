@@ -43,17 +43,15 @@ from ratelimit.inspection.requests.recorder import way_words
 from ratelimit.inspection.requests.route_limits import matched_of, unmatched_names
 from ratelimit.inspection.requests.trial import Trial
 from ratelimit.integrations.asked_limits import with_limits_in_code
+from ratelimit.lab.records import Fields, RecordFacts, carried, numbers_of, shared, time_ns
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.request_line import path_of, read_line
 from ratelimit.policy.schema.model import Event
-from ratelimit.replay.facts import RecordFacts, carried, numbers_of, shared
 from ratelimit.runtime.features import Bystander
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.acts.kinds import Effect
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import private_store
-from ratelimit.traces import Fields
-from ratelimit.traces.record import time_ns
 from ratelimit.waiting.compile import wait_ns_of
 from ratelimit.waiting.explanation import wait_of
 
