@@ -83,7 +83,6 @@ SLOW_FILES = frozenset(
         "asgi/test_simulated_streams.py",
         "asgi/test_startup.py",
         "asgi/test_wrong_policies.py",
-        "cli/importing/test_decorators_by_hazard.py",
         "cli/test_actors.py",
         "cli/test_acts.py",
         "cli/test_broken_file.py",

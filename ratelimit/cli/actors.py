@@ -8,11 +8,10 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text as AnyText
 
 from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
 from ratelimit.cli.loading import load_to_show
-from ratelimit.cli.terminal import Text, note, out, print_json, say
+from ratelimit.cli.terminal import Text, note, out, print_json, say, table_of
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
@@ -135,12 +134,8 @@ def _side_by_side(
     actors: Sequence[Actor], glances: Sequence[Glance], rulings: Sequence[str], rules: Sequence[LimitRule]
 ) -> Table:
     """Return the numbers of several actors, to compare."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("actor")
-    table.add_column("verdict", overflow="fold")
-    for title in ("accounts", "pay\nmethods", "accounts\nper address", "at\nhome", "new", "joined\nin 1 h"):
-        table.add_column(AnyText(title), justify="right")
-    table.add_column("asked", justify="right")
+    numbers = ("accounts>", "pay\nmethods>", "accounts\nper address>", "at\nhome>", "new>", "joined\nin 1 h>")
+    table = table_of("actor", "verdict", *numbers, "asked>")
     for actor, glance, ruling in zip(actors, glances, rulings, strict=True):
         table.add_row(
             Text(short_hash(actor.found.identity), "yellow"),
@@ -329,12 +324,8 @@ def _named(found: Sequence[Overview], actor: str) -> Overview:
 
 
 def _member_table(members: Sequence[Member], known: dict[int, str], rules: Sequence[LimitRule]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("account", "verdict"):
-        table.add_column(title)
-    table.add_column("asked", justify="right")
-    for title in ("first seen (UTC)", "last seen (UTC)", "operator", *(("is",) if known else ())):
-        table.add_column(title, overflow="fold")
+    further = ("first seen (UTC)", "last seen (UTC)", "operator", *(("is",) if known else ()))
+    table = table_of("account", "verdict", "asked>", *further)
     for each in members:
         table.add_row(
             Text(short_hash(each.key), "bold"),

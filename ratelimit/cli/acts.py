@@ -14,7 +14,7 @@ from rich.text import Text as AnyText
 
 from ratelimit.cli.failure import DEPLOYMENT, INPUT, Failure, fail_if_unheard
 from ratelimit.cli.loading import load_to_act, load_whole
-from ratelimit.cli.terminal import Text, note, out, print_json, say, warn
+from ratelimit.cli.terminal import Text, note, out, print_json, say, table_of, warn
 from ratelimit.clock import SystemClock
 from ratelimit.errors import StoreError
 from ratelimit.inspection import formatting
@@ -445,9 +445,7 @@ def _table(acts: Sequence[Act], now: set[str], ends: Mapping[str, str] | None) -
         now: the labels of those in force.
         ends: how others ended, to say of each act whether it holds; None where all hold.
     """
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("act", "says", "accounts", "by", "at (UTC)", "reason"):
-        table.add_column(title, overflow="fold")
+    table = table_of("act", "says", "accounts", "by", "at (UTC)", "reason")
     for act in acts:
         style = "" if act.label in now else "dim"
         hashes = [short_hash(one) for one in act.hashes]

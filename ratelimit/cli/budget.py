@@ -11,7 +11,7 @@ from rich.table import Table
 from ratelimit.cli.acts import Asking, acting
 from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
 from ratelimit.cli.loading import load_to_show
-from ratelimit.cli.terminal import Text, note, out, print_json, say
+from ratelimit.cli.terminal import Text, note, out, print_json, say, table_of
 from ratelimit.errors import UsageError
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acts.own_numbers import changed_words
@@ -206,9 +206,7 @@ def _act(
 
 
 def _table(found: Sequence[Budget]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("limit", "has", "by", "used", "left"):
-        table.add_column(title, overflow="fold")
+    table = table_of("limit", "has", "by", "used", "left")
     for each in found:
         rule = each.rule
         name = formatting.of_plan(rule, [one.rule for one in found])

@@ -1,4 +1,4 @@
-"""`ratelimit check`: is a policy sound, and what does it say?"""
+"""The policy as `ratelimit check` shows it: its limits, and all that each says."""
 
 from __future__ import annotations
 
@@ -11,24 +11,141 @@ from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 
+from ratelimit.algorithms import OF_UNITS
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.loading import show_problems
-from ratelimit.cli.terminal import Text, err, note, out, print_json, say
-from ratelimit.cli.terms import covers, details, terms_json
+from ratelimit.cli.terminal import Text, err, note, out, print_json, say, table_of
 from ratelimit.environment.diagnoses import sentence
 from ratelimit.errors import PolicyError, UsageError
 from ratelimit.inspection import formatting
 from ratelimit.inspection.access.current_policy import last_words, tallied
 from ratelimit.inspection.acts.held import acts_in_force
-from ratelimit.inspection.requests.explaining import in_force, prospects
-from ratelimit.inspection.requests.prices import price_words
+from ratelimit.inspection.requests.explaining import in_force, prospects, rule_json, rule_words
+from ratelimit.inspection.requests.prices import price_json, price_words
 from ratelimit.policy import Policy, Problem
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.invented import invented_words
 from ratelimit.runtime.last_policy import last_in_force
+from ratelimit.usage.pricing import USD
 
 if TYPE_CHECKING:
     from ratelimit.asgi.routes.tables import Served
+
+
+USUAL_MAXIMA = (1024, 4096, 8192)
+"""Tokens that clients declare by default."""
+_EVENTS = {
+    "request": "",
+    "connect": "WebSocket handshakes at ",
+    "message": "messages of WebSockets at ",
+}
+
+
+def covers(rule: LimitRule, policy: CompiledPolicy) -> str:
+    """Return which requests or messages a rule counts, in one phrase."""
+    written = policy.file.limit[rule.limit]
+    text = _EVENTS[rule.on] + formatting.matches(written.match)
+    excepted = formatting.patterns(written.except_)
+    return f"{text}, except {', '.join(excepted)}" if excepted else text
+
+
+def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
+    """Return what is to be known of a rule beyond its rate, each in one phrase."""
+    said: list[str] = []
+    noun = "message" if rule.on == "message" else "handshake" if rule.on == "connect" else "request"
+    if rule.unit != "requests":
+        taken = _estimate(rule, policy)
+        said.append(
+            f"{taken if isinstance(taken, str) else f'{taken:,}'} on arrival"
+            if taken
+            else "nothing on arrival"
+        )
+    elif rule.estimate != 1:
+        said.append(f"a {noun} takes {rule.estimate:,}" if rule.estimate else f"a {noun} takes nothing")
+    exposure = 0.0 if rule.metering is None else rule.metering.exposure
+    if exposure:
+        said.append(at_once(rule, exposure))
+    if exposure and policy.file.limit[rule.limit].debt is None:
+        said.append("all beyond it is owed")
+    elif bound := debt(rule):
+        said.append(f"debt up to {formatting.amount(bound, rule.unit) if rule.unit == USD else f'{bound:,}'}")
+    if rule.lease_ns:
+        said.append(f"lapse after {formatting.wait(rule.lease_ns)} of silence")
+    if rule.following.detail:
+        said.append(rule.following.detail)
+    said += rule_words(rule)
+    if rule.on_store_error != "local":
+        said.append(
+            "refuses while the store fails"
+            if rule.on_store_error == "closed"
+            else "off while the store fails"
+        )
+    return said
+
+
+def at_once(rule: LimitRule, exposure: float) -> str:
+    """Return how much a limit lets be in flight; of tokens, how many answers at usual maxima."""
+    if rule.metering is not None and rule.metering.grants:
+        return "lowers a request's maximum to what is left, and charges that on arrival"
+    if exposure == 1:
+        return "charges the maximum on arrival"
+    said = f"{exposure:g} budgets used and in flight"
+    if rule.unit == USD:
+        return said
+    room = (exposure - 1) * rule.burst
+    most = " / ".join(f"{max(1, int(room // maximum)):,}" for maximum in USUAL_MAXIMA)
+    return f"{said}: {most} answers at once that declare {' / '.join(f'{one:,}' for one in USUAL_MAXIMA)}"
+
+
+def _estimate(rule: LimitRule, policy: CompiledPolicy) -> int | str:
+    """Return what a request takes before its cost is known, or the word for where that comes from."""
+    written = policy.file.limit[rule.limit].estimate
+    return written if isinstance(written, str) else rule.estimate
+
+
+def debt(rule: LimitRule) -> int:
+    """Return how many units beyond its budget a rule may be charged at most; 0 for none.
+
+    What turns out to cost more than was estimated is charged without asking, into debt.
+    So is what an actor's members had before.
+    """
+    is_settled = rule.unit != "requests" or rule.is_clustered
+    if not is_settled or rule.algorithm not in OF_UNITS:
+        return 0
+    return rule.most_debt
+
+
+def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
+    """Return all of it for machines; `cost` and `estimate` are null where a limit has no such thing."""
+    written = policy.file.limit[rule.limit]
+    counts_requests = rule.unit == "requests"
+    return {
+        "limit": rule.name,
+        "tier": rule.tier,
+        "match": formatting.patterns(written.match),
+        "except": formatting.patterns(written.except_),
+        "per": [formatting.identity(position, policy) for position in rule.per],
+        "verdict": rule.verdict,
+        "algorithm": rule.algorithm if rule.calendar is None else f"calendar:{rule.calendar.zone}",
+        "unit": written.counted,
+        "quota": rule.quota,
+        "window_s": rule.period_ns // 1_000_000_000,
+        "burst": rule.burst,
+        "window": None if rule.calendar is None else rule.calendar.unit,
+        "lease_s": rule.lease_ns // 1_000_000_000 or None,
+        "cost": rule.estimate if counts_requests else None,
+        "estimate": None if counts_requests else _estimate(rule, policy),
+        "debt": debt(rule),
+        "exposure": 0 if rule.metering is None else rule.metering.exposure,
+        "dearest_answer": price_json(rule, policy),
+        "on_refusal": list(rule.on_refusal),
+        "budget": None,
+        **rule_json(rule),
+        "mode": formatting.mode(rule),
+        "enforce": 0 if rule.shadow else rule.enforced_ppm / 1_000_000,
+        "on_store_error": rule.on_store_error,
+    }
+
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _SHOWN = 5
@@ -147,9 +264,7 @@ def check_application(text: str, *, as_json: bool, strict: bool) -> None:
             }
         )
     else:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for title in ("limit", "allows", "by", "binds"):
-            table.add_column(title, overflow="fold")
+        table = table_of("limit", "allows", "by", "binds")
         for each, whole in rows:
             rates = rates_of(each.limit, whole)
             names = [_route(served) for served in each.routes]
@@ -194,10 +309,8 @@ def print_limits(console: Console, policy: CompiledPolicy) -> None:
 
 def limits_table(policy: CompiledPolicy, *, is_narrow: bool) -> Table:
     """Return the limits as a table; a narrow one says in one column what is counted, how much, and how."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     numbers = ("allows",) if is_narrow else ("for each", "allows", "algorithm")
-    for title in ("limit", *numbers, "of", "mode"):
-        table.add_column(title, overflow="fold")
+    table = table_of("limit", *numbers, "of", "mode")
     for limit in policy.limits:
         written = policy.file.limit[limit.index]
         first = True

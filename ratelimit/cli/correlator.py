@@ -11,8 +11,8 @@ import click
 
 from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
 from ratelimit.cli.loading import load_to_start
-from ratelimit.cli.metrics import served_metrics
 from ratelimit.cli.terminal import LineFormatter
+from ratelimit.cli.workers import served_metrics
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
 from ratelimit.worker.diagnostics import start_logging

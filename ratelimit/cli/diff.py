@@ -8,10 +8,10 @@ import click
 from rich.console import Console, Group
 from rich.table import Table
 
+from ratelimit.cli.check import covers, details
 from ratelimit.cli.loading import load
 from ratelimit.cli.replay import allowed_words, span_of, times_json
 from ratelimit.cli.terminal import Text, note, out, print_json
-from ratelimit.cli.terms import covers, details
 from ratelimit.cli.traces import (
     TOP,
     head_of,

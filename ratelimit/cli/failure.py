@@ -23,7 +23,7 @@ import click
 from ratelimit.errors import PolicyError, RateLimitError, UsageError, unforeseen
 from ratelimit.inspection.failure import Cause, InspectionFailure
 
-POLICY, USAGE, INPUT, DEPLOYMENT, PARTIAL, FAULT, INTERRUPTED = 1, 2, 3, 4, 5, 70, 130
+POLICY, USAGE, INPUT, DEPLOYMENT, FAULT, INTERRUPTED = 1, 2, 3, 4, 70, 130
 
 _CODES: dict[Cause, int] = {"call": USAGE, "input": INPUT, "deployment": DEPLOYMENT}
 

@@ -15,9 +15,8 @@ from typing import Any
 
 import click
 
-from ratelimit.cli.commands import TASKS, TOP, meant_by
+from ratelimit.cli.commands import TASKS, TOP, LazyGroup, meant_by
 from ratelimit.cli.failure import INTERRUPTED, POLICY, USAGE, failure_of, show
-from ratelimit.cli.lazy import LazyGroup
 
 LOOKED_AFTER = 20_000
 """So many objects are made before the interpreter looks for waste; 700 by default."""

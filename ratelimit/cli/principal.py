@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ratelimit.cli.failure import INPUT, Failure
-from ratelimit.cli.terminal import Text, note, say
+from ratelimit.cli.terminal import Text, note, say, table_of
 from ratelimit.correlation import Explanation
 from ratelimit.correlation.description import describe_account, reason_of, short
 from ratelimit.correlation.explanation import Family, Shared
@@ -97,13 +97,7 @@ class ExplanationText:
 
     def _identifiers(self) -> Table:
         found = self._found
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for title in ("seen with", "hash"):
-            table.add_column(title)
-        for title in ("accounts", "hours"):
-            table.add_column(title, justify="right")
-        table.add_column("last seen (UTC)")
-        table.add_column("")
+        table = table_of("seen with", "hash", "accounts>", "hours>", "last seen (UTC)", "")
         for shared in self._families().values():
             for number, one in enumerate(shared[:MOST_SHOWN]):
                 table.add_row(Text(self._kind(one) if number == 0 else "", "bold"), *_cells(one, found))

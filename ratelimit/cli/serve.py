@@ -18,9 +18,8 @@ import click
 from ratelimit.asgi.check import PROXIES, Proxy
 from ratelimit.cli.failure import DEPLOYMENT, POLICY, USAGE, Failure
 from ratelimit.cli.loading import load_to_start, show_problems
-from ratelimit.cli.metrics import served_metrics
 from ratelimit.cli.terminal import LineFormatter
-from ratelimit.cli.workers import run_workers
+from ratelimit.cli.workers import run_workers, served_metrics
 from ratelimit.environment.extras import how_to_install
 from ratelimit.errors import PolicyError, StoreError
 from ratelimit.inspection.access.current_policy import tallied

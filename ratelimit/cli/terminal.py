@@ -77,6 +77,23 @@ class Console(rich_console.Console):
                 yield Segment(printable(segment.text, keep="\n"), segment.style)
 
 
+def table_of(*columns: str) -> Table:
+    """Return a table with these titles.
+
+    Numbers stand right in a column that ends in ">". Words of one that ends in "…" may be cut, and those of
+    one that ends in "|" stay on one line; what one of the others lacks of room goes on below.
+    """
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for each in columns:
+        table.add_column(
+            rich_text.Text(each.rstrip(">…|")),
+            justify="right" if ">" in each[-2:] else "left",
+            no_wrap=each.endswith(("…", "|")),
+            overflow="ellipsis" if each.endswith("…") else "fold",
+        )
+    return table
+
+
 class LineFormatter(logging.Formatter):
     """Formats log lines for a terminal: one record is one line, but for a traceback."""
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
 from ratelimit.cli.journal import callers_of, hashes_of_callers
 from ratelimit.cli.loading import load_to_act
-from ratelimit.cli.terminal import Text, note, out, print_json, say
+from ratelimit.cli.terminal import Text, note, out, print_json, say, table_of
 from ratelimit.clock import SystemClock
 from ratelimit.core.memory.takings import MOST_TAKERS
 from ratelimit.correlation.overview import Overview
@@ -178,11 +178,7 @@ def _print_campaign(policy: str, campaign: Campaign, compiled: CompiledPolicy) -
 
 
 def _campaign_table(campaign: Campaign) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("took at least", overflow="fold")
-    for span in campaign.spans:
-        table.add_column(span, justify="right")
-    table.add_column("unit", overflow="fold")
+    table = table_of("took at least", *(f"{span}>" for span in campaign.spans), "unit")
     for each in campaign.limits:
         rule = each.rule
         units = [found[rule.name].units if rule.name in found else 0 for found in campaign.spans.values()]
@@ -227,11 +223,7 @@ def _is_wanted(wanted: Wanted | None, limit: str, taker: Taker) -> bool:
 
 
 def _table(by_limit: Mapping[str, Sequence[Taker]], compiled: CompiledPolicy) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("limit", "caller"):
-        table.add_column(title, overflow="fold")
-    table.add_column("took at least", justify="right")
-    table.add_column("on", overflow="fold")
+    table = table_of("limit", "caller", "took at least>", "on")
     for limit, takers in by_limit.items():
         for at, each in enumerate(takers):
             whom = "actor" if each.is_actor else formatting.per(each.rule, compiled)

@@ -1,15 +1,16 @@
-"""The verdict of one limit on the request that `ratelimit explain` takes apart."""
+"""What limits say of a request, in words."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from ratelimit.cli.terminal import Text
-from ratelimit.conduct.lowered import falls
+from ratelimit.decision import Decision, Reason
 from ratelimit.inspection import formatting
 from ratelimit.inspection.requests.decision import LimitLine
+from ratelimit.stores.acts.act import Act
 from ratelimit.usage.explanation import Source
-from ratelimit.waiting.compile import wait_ns_of
+from ratelimit.waiting.explanation import Wait
 
 _GUESSED = {"average": "as requests took on average", "first": "as before anything is learned"}
 
@@ -55,29 +56,82 @@ def verdict_words(
     return Text("✘", "bold red"), says
 
 
-def limit_json(line: LimitLine, guessed: Source | None = None) -> dict[str, Any]:
-    """Return it for machines."""
-    verdict = line.verdict
-    found: dict[str, Any] = {"limit": line.rule.name, "applies": verdict is not None}
-    if verdict is None:
-        return {**found, "why_not": line.why_not}
-    wait_ns = verdict.retry_after_ns
-    return {
-        **found,
-        "counter": line.key,
-        "allowed": verdict.allowed,
-        "shadow": verdict.shadow,
-        "action": verdict.action,
-        "binds": not line.rule.is_twin,
-        "adaptive": falls(line.rule),
-        "factor": verdict.factor,
-        "step": verdict.step,
-        "wait": wait_ns_of(line.rule) / 1e9 or None,
-        "unit": verdict.unit,
-        "cost": verdict.cost,
-        "estimated": guessed,
-        "remaining": verdict.remaining,
-        "reset_after": verdict.reset_after_ns / 1e9,
-        "retry_after": None if wait_ns is None or verdict.allowed else wait_ns / 1e9,
-        "never": wait_ns is None,
-    }
+_CROWDED = "the path can be read in ways that together fall under too many rules"
+_WHY = {
+    Reason.LIMITS: "every limit that applies has room",
+    Reason.UNLIMITED: "no limit applies",
+    Reason.ALLOW_LIST: "on the allow list",
+    Reason.DENY_LIST: "on the deny list",
+    Reason.IDENTITY: "an identity the policy insists on is missing",
+    Reason.STORE: "the store failed",
+}
+
+
+def untold_words(names: Sequence[str]) -> Text:
+    """Return what is said where the outcome depends on what the application alone knows.
+
+    Args:
+        names: the identities.
+    """
+    listed = " and ".join(names)
+    verb = "comes" if len(names) == 1 else "come"
+    given = " ".join(f"{name}=VALUE" for name in names)
+    text = Text("cannot be known here", "bold yellow")
+    said = f": {listed} {verb} from the application; add {given} to the request"
+    return text + Text(said, "not bold default")
+
+
+def outcome_words(
+    decision: Decision,
+    wait: Wait | None,
+    act: Act | None,
+    missing: Sequence[str],
+    *,
+    has_room: bool = True,
+) -> Text:
+    """Return it for people.
+
+    Args:
+        decision: what was decided.
+        wait: how it waits for room; None where it does not.
+        act: the operator's act that lets it through, or stops it.
+        missing: names of the identities that it lacks.
+        has_room: whether the limit that follows the load lets it go on.
+    """
+    if decision.allowed and not has_room:
+        text = Text("no room", "bold yellow")
+        return text + Text(": its limits allow it, and [adaptive] has no room for it now", "not bold default")
+    if decision.allowed:
+        why = _WHY[decision.reason]
+        if decision.reason is Reason.ALLOW_LIST and act is not None:
+            why = f"exempt by act {act.label}, made by {act.by}, see `ratelimit show acts`"
+        return Text("allowed", "bold green") + Text(f": {why}", "not bold default")
+    if wait is not None and not wait.is_in_vain:
+        when = (
+            ""
+            if wait.room_in_ns is None
+            else f"; room in {formatting.wait(wait.room_in_ns)}, if none is ahead"
+        )
+        said = f" for “{wait.limit}”, {formatting.wait(wait.most_ns)} at most{when}"
+        return Text("waits", "bold yellow") + Text(said, "not bold default")
+    text = Text("refused", "bold red")
+    if decision.limit is None:
+        why = _CROWDED if decision.reason is Reason.LIMITS else _WHY[decision.reason]
+        if decision.reason is Reason.DENY_LIST and act is not None:
+            why = f"stopped by act {act.label}, made by {act.by}, see `ratelimit show acts`"
+        if decision.reason is Reason.IDENTITY:
+            why += f": {', '.join(missing)}"
+        return text + Text(f": {why}", "not bold default")
+    wait_ns = decision.retry_after_ns
+    if wait_ns is not None:
+        advice = f"retry in {formatting.wait(wait_ns)}"
+    elif any(one.is_used_up and one.limit == decision.limit for one in decision.verdicts):
+        advice = "no wait can help: it is used up until more is added"
+    elif (one := decision.binding) is not None and one.reduced_to is not None:
+        most = formatting.amount(one.reduced_to, one.unit)
+        advice = f"the server is away, and until it is back a request may ask for {most} at most"
+    else:
+        advice = "no wait can help: it costs more than the limit ever holds"
+    if wait is not None:
+        advice += f", more than the {formatting.wait(wait.most_ns)} it may wait"
+    return text + Text(f" by “{decision.limit}”, {advice}", "not bold default")

@@ -12,7 +12,7 @@ from rich.table import Table
 from ratelimit.cli.failure import INPUT, USAGE, Failure, fail_if_unheard
 from ratelimit.cli.loading import load, load_whole
 from ratelimit.cli.principal import ExplanationText, explain_principal
-from ratelimit.cli.terminal import Text, note, out, print_json, say
+from ratelimit.cli.terminal import Text, note, out, print_json, say, table_of
 from ratelimit.correlation.description import reason_of
 from ratelimit.correlation.explanation import Shared
 from ratelimit.decision import VERDICTS, cluster_name
@@ -310,9 +310,7 @@ def _actor(person: Person, rules: Sequence[LimitRule]) -> Text:
 
 
 def _limit_table(compiled: CompiledPolicy, person: Person) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("limit", "allows", "counts by", "left"):
-        table.add_column(title, overflow="fold")
+    table = table_of("limit", "allows", "counts by", "left")
     for each in sorted(person.limits, key=lambda each: (each.retry_ns == 0, each.rule.index)):
         table.add_row(
             Text(formatting.of_plan(each.rule, [one.rule for one in person.limits]), "bold"),
@@ -355,11 +353,7 @@ def _shared_by(known: Knowledge, person: Person, refused: Refused) -> str:
 
 
 def _refused_table(known: Knowledge, person: Person) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("refused by", "as", "on"):
-        table.add_column(title, overflow="fold")
-    table.add_column("times", justify="right")
-    table.add_column("last (UTC)")
+    table = table_of("refused by", "as", "on", "times>", "last (UTC)")
     for each in sorted(over_hosts(person.refused), key=lambda each: (each.in_shadow, -each.last_ns)):
         about = "≤ " if each.uncertain * 10 > each.refused else ""
         act = person.left_by(each)

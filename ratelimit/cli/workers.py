@@ -1,19 +1,36 @@
-"""Several processes of one command, for as many cores: they share a port and their limits.
-
-A process each, not a fork: gRPC and threads of its own do not survive one. The first process serves
-nothing. It passes on signals, and ends the others when one of them ends before it was told to.
-"""
+"""What commands that serve share: `/metrics`, and several processes of one command."""
 
 from __future__ import annotations
 
+import logging
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from ratelimit.cli.failure import DEPLOYMENT, Failure
 from ratelimit.clock import monotonic_ns
+from ratelimit.limiter import Limiter
+from ratelimit.telemetry.serving import serve_metrics
+
+log = logging.getLogger("ratelimit")
+
+
+def served_metrics(
+    limiter: Limiter, host: str, port: int, more: Callable[[], bytes] | None = None
+) -> Callable[[], None]:
+    """Serve a limiter's metrics in a thread, and further lines; return what ends that."""
+    try:
+        end = serve_metrics(limiter, host, port, more)
+    except OSError as error:
+        raise Failure(
+            f"/metrics cannot be served on {host}:{port}: {error.strerror or error}", DEPLOYMENT
+        ) from error
+    log.info("metrics are at http://%s:%d/metrics", host, port)
+    return end
+
 
 LOOKS_S = 0.1
 GRACE_S = 15.0

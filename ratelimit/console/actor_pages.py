@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from starlette.responses import Response
 
 from ratelimit.clustering.declarations import PAYMENT_KIND
-from ratelimit.console.parts import actor_named, number, principal_of, rules_of, source_of, taken
-from ratelimit.console.visit import Visit
+from ratelimit.console.visit import Visit, actor_named, number, principal_of, rules_of, source_of, taken
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.inspection import formatting
 from ratelimit.inspection.actors.actors_here import actors_here

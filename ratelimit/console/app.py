@@ -15,10 +15,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from ratelimit.console import forms, pages
-from ratelimit.console.access import Access, UserOf, Visitor
 from ratelimit.console.observation import Observation
 from ratelimit.console.rendering import ASSETS, prepare, rendered
-from ratelimit.console.visit import STATUS, Visit
+from ratelimit.console.visit import STATUS, Access, UserOf, Visit, Visitor
 from ratelimit.errors import PolicyError, StoreError
 from ratelimit.inspection.access.current_policy import tallied
 from ratelimit.inspection.failure import InspectionFailure

@@ -12,8 +12,7 @@ from weakref import WeakKeyDictionary
 from markupsafe import Markup
 
 from ratelimit.clock import SystemClock, monotonic_ns
-from ratelimit.console.drawing import MOST_IDENTIFIERS, MOST_NODES, drawing_of
-from ratelimit.console.rendering import rendered
+from ratelimit.console.rendering import MOST_IDENTIFIERS, MOST_NODES, drawing_of, rendered
 from ratelimit.correlation.overview import Overview
 from ratelimit.inspection.access.current_policy import policy_in_force
 from ratelimit.inspection.actors.evidence import Remembered, Source, key_of

@@ -11,9 +11,8 @@ from starlette.responses import Response
 
 from ratelimit.clock import SystemClock
 from ratelimit.console.actor_pages import actor, actors, members
-from ratelimit.console.chart import WIDTH, chart_of
-from ratelimit.console.parts import hosts_of, principal_of, taken
-from ratelimit.console.visit import Visit
+from ratelimit.console.rendering import WIDTH, chart_of
+from ratelimit.console.visit import Visit, hosts_of, principal_of, taken
 from ratelimit.correlation.overview import Overview
 from ratelimit.deciding.denials import DENY_LIST
 from ratelimit.environment.spelling import nearest

@@ -89,7 +89,7 @@ EXPOSITION = ("prometheus_client", "http.client", "http.server", "urllib.request
 REPLAY = ("ratelimit.lab.replay", "ratelimit.lab.traces")
 """What reads a trace, where one is given."""
 DOES_WITHOUT = (*WEB, *WORKER, *CLIENT, *EXPOSITION, *REPLAY)
-NEEDS = {"ratelimit.cli.top.command": ("ssl", *EXPOSITION), "ratelimit.cli.console": WEB}
+NEEDS = {"ratelimit.cli.top": ("ssl", *EXPOSITION), "ratelimit.cli.console": WEB}
 
 
 def lookers() -> list[str]:

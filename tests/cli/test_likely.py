@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from ratelimit.cli import acts
+from ratelimit.cli import moment as screens
 from ratelimit.cli.refused import _table
-from ratelimit.cli.top import screens
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.overview import Overview
@@ -152,5 +152,5 @@ def test_top_says_which_verdicts_nothing_holds() -> None:
     with console.capture() as capture:
         console.print(screens.overview("there", now, None))
     assert "2 likely, not held with 0 accounts" in " ".join(capture.get().split())
-    held = {verdict: each["held"] for verdict, each in screens.as_json(now, "")["actors"].items()}
+    held = {verdict: each["held"] for verdict, each in screens.moment_json(now, "")["actors"].items()}
     assert held == {"certain": True, "likely": False}

@@ -109,7 +109,6 @@ def test_wrong_use_is_a_sentence() -> None:
         (["chek", "policy.toml"], "No such command 'chek'. Did you mean `check`?"),
         (["Explain", "policy.toml"], "It is `ratelimit explain`."),
         (["exempt", "policy.toml", "acct-17"], "It is `ratelimit act exempt`."),
-        (["import", "app.py"], "It is `ratelimit make policy`."),
         (["suggets", "access.log"], "Did you mean `ratelimit make limits`?"),
         (["acts", "policy.toml"], "It is `ratelimit show acts`."),
         (["budget", "policy.toml"], "It is `ratelimit show budget` or `ratelimit act budget`."),

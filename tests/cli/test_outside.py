@@ -15,7 +15,7 @@ from click.testing import Result
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ratelimit.cli import failure, terminal
-from ratelimit.cli.top import command as top_command
+from ratelimit.cli import top as top_command
 from ratelimit.limiter import Limiter
 from ratelimit.telemetry import RateLimitCollector
 from tests.cli.running import NOW_S, POLICY, post, run, write_policy

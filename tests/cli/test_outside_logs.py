@@ -1,4 +1,4 @@
-"""Logs of every format, maps and other limiters' files made up by chance: read, or refused in a line."""
+"""Logs of every format, and maps, made up by chance: read, or refused in a line."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ import pytest
 
 from ratelimit.lab.traces import FORMATS
 from tests.cli.running import run, write_policy
-from tests.cli.test_import import SLOWAPI
 from tests.cli.test_outside import ODD, members, sound, words
 from tests.traces.test_combined import COMBINED_LINE, HEAD
 from tests.traces.test_formats import NGINX
 from tests.traces.test_formats import ODD as MEMBERS
 
 LINES = (COMBINED_LINE, HEAD, json.dumps(NGINX), json.dumps(MEMBERS))
-DESCRIPTORS = "domain: d\ndescriptors:\n  - key: a\n    rate_limit: {unit: minute, requests_per_unit: 5}\n"
-"""Not a policy, and not for the import."""
 PLACES = ("/v1/chat", "curl/8", "203.0.113.9", "POST", "2026", "k1", "200")
 MAPS = (
     "time=ts",
@@ -63,31 +60,13 @@ def test_made_up_logs_are_read_or_refused_in_a_line(tmp_path: Path, faults: int)
         sound(run(*command, *logs, *options), as_json="--json" in options)
 
 
-def test_made_up_files_of_other_limiters_are_imported_or_refused_in_a_line(
-    tmp_path: Path, faults: int
-) -> None:
-    rng = random.Random(9)
-    for _ in range(faults // 8):
-        name, text = rng.choice((("r.yaml", DESCRIPTORS), ("app.py", SLOWAPI)))
-        lines = text.splitlines()
-        for _ in range(rng.randint(1, 4)):
-            at = rng.randrange(len(lines))
-            lines[at] = rng.choice(("", lines[at][: rng.randint(0, len(lines[at]))], lines[at] + words(rng)))
-            if rng.random() < 0.3:
-                rng.shuffle(lines)
-        (tmp_path / name).write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
-        as_json = rng.random() < 0.5
-        sound(run("make", "policy", tmp_path / name, *(["--json"] if as_json else [])), as_json=as_json)
-
-
 @pytest.mark.parametrize("odd", [odd for odd in ODD if "\0" not in odd and odd != "\ud800"], ids=repr)
 def test_file_and_option_called_so_are_named_in_visible_characters(tmp_path: Path, odd: str) -> None:
     policy = write_policy(tmp_path)
-    for command in ("diff", "suggest", "import"):
+    for command in ("diff", "suggest"):
         sound(run(command, tmp_path / f"{odd}.toml"))
         sound(run(command, f"--{odd}"))
         sound(run(command, policy, odd, odd, odd))
-    sound(run("make", "policy", tmp_path / f"{odd}.yaml", "--from", odd))
     sound(run("make", "limits", policy, "--per", odd, "--unit", odd, "--match", odd, "--map", f"{odd}={odd}"))
     trace = tmp_path / "trace"
     trace.write_text(

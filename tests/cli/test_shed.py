@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from ratelimit import RateLimitMiddleware
-from ratelimit.cli.shed import _table
+from ratelimit.cli.refused import _table
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.conduct.model.strikes import Strike
 from ratelimit.conduct.stage import conduct_of

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from rich.console import Console
 
-from ratelimit.cli.top import screens
+from ratelimit.cli import moment as screens
 from ratelimit.inspection.hosts.moment import HostMoment, Moment
 from ratelimit.limiter import Limiter
 from ratelimit.telemetry import RateLimitCollector, snapshot
@@ -241,28 +241,28 @@ def test_store_that_is_away_is_read_from_metrics() -> None:
 
 def test_queue_that_stands_still_is_told_with_its_reason() -> None:
     seen = snapshot.LoadNumbers(waiting=3.0, answering=1.0, bound=4.0, learned=12.0, still_s=2.25)
-    told = screens._load(seen, None, 0)
+    told = screens.load_words(seen, None, 0)
     assert told.startswith(
         "4 in flight; 3 wait for a first byte, room below 4 (12 before; no first byte for 2.2 s)"
     )
     seen.bound = 12.0
-    assert "no first byte for" not in screens._load(seen, None, 0)
+    assert "no first byte for" not in screens.load_words(seen, None, 0)
 
 
 def test_what_the_last_class_leaves_free_is_told() -> None:
     seen = snapshot.LoadNumbers(waiting=3.0, kept_free=0.255)
-    assert screens._load(seen, None, 0).endswith("; the last class leaves 26 % of the places free")
+    assert screens.load_words(seen, None, 0).endswith("; the last class leaves 26 % of the places free")
     seen.kept_free = 0.0
-    assert "free" not in screens._load(seen, None, 0)
+    assert "free" not in screens.load_words(seen, None, 0)
 
 
 def test_what_is_shed_is_a_rate_too_and_shadow_is_said() -> None:
     before = snapshot.LoadNumbers(waiting=3.0, shed={"paid": 1, "free": 7})
     seen = snapshot.LoadNumbers(waiting=3.0, pressure=0.53, target_s=0.5, shed={"paid": 1, "free": 27})
-    assert screens._load(seen, before, 2.0).endswith(
+    assert screens.load_words(seen, before, 2.0).endswith(
         "95 % of first bytes within 0.27 s, target 0.5 s; shed 10/s, in all 1 paid, 27 free"
     )
     seen.enforced = 0.0
-    assert screens._load(seen, None, 0).endswith("; in shadow, would have shed 1 paid, 27 free")
+    assert screens.load_words(seen, None, 0).endswith("; in shadow, would have shed 1 paid, 27 free")
     seen.shed = {}
-    assert screens._load(seen, None, 0).endswith("; in shadow")
+    assert screens.load_words(seen, None, 0).endswith("; in shadow")

@@ -18,11 +18,9 @@ import pytest
 from rich.console import Console
 
 from ratelimit import Limiter, Policy
+from ratelimit.cli.moment import moment_json, overview
 from ratelimit.cli.terminal import Text
-from ratelimit.cli.top import screens
-from ratelimit.cli.top.acts import Acts
-from ratelimit.cli.top.keys import named
-from ratelimit.cli.top.navigation import Navigation, looked
+from ratelimit.cli.top import QUESTION, Top, looked, named
 from ratelimit.inspection.access.host_state import HostState
 from ratelimit.inspection.hosts.moment import HostMoment, Moment, Refused, hosts_of
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot
@@ -75,7 +73,7 @@ BEFORE = moment(0, calm=(100, 50, 0), wild=(100, 0, 0), trial=(100, 0, 20))
 NOW = moment(2, calm=(150, 50, 0), wild=(120, 30, 0), trial=(150, 0, 26))
 
 
-def text_of(navigation: Navigation, width: int = 80, height: int = 30) -> str:
+def text_of(navigation: Top, width: int = 80, height: int = 30) -> str:
     console = Console(width=width, height=height, force_terminal=False, color_system=None)
     with console.capture() as captured:
         console.print(navigation.shown(height))
@@ -83,9 +81,10 @@ def text_of(navigation: Navigation, width: int = 80, height: int = 30) -> str:
 
 
 @pytest.fixture
-def navigation() -> Navigation:
-    found = Navigation(
+def navigation() -> Top:
+    found = Top(
         "policy.toml",
+        None,
         lambda caller: [Text(f"all about {caller.hash}"), *(Text(f"line {n}") for n in range(50))],
         lambda: [Text("the policy was reloaded")],
     )
@@ -93,7 +92,7 @@ def navigation() -> Navigation:
     return found
 
 
-def test_limits_in_trouble_come_first(navigation: Navigation) -> None:
+def test_limits_in_trouble_come_first(navigation: Top) -> None:
     lines = [line.split() for line in text_of(navigation).splitlines()]
     names = [line[0] for line in lines if line and line[0] in ("calm", "wild", "trial")]
     assert names == ["wild", "trial", "calm"]  # refuses now; would refuse now; refused once
@@ -115,7 +114,7 @@ def test_what_was_refused_in_the_last_minute_goes_before_totals_and_rates(before
     )
     console = Console(width=80, force_terminal=False, color_system=None)
     with console.capture() as captured:
-        console.print(screens.overview("policy.toml", found, before))
+        console.print(overview("policy.toml", found, before))
     text = captured.get()
     lines = [line.split() for line in text.splitlines()]
     rows = [line for line in lines if line and line[0] in ("calm", "wild", "trial")]
@@ -123,11 +122,11 @@ def test_what_was_refused_in_the_last_minute_goes_before_totals_and_rates(before
     assert rows[2][:3] == ["trial", "shadow", "(9)"]
     said = "most refused in the last minute first, (would refuse) in brackets; totals since the hosts' memory"
     assert said in " ".join(text.split())
-    names = [each["limit"] for each in screens.as_json(found, "")["limits"]]
+    names = [each["limit"] for each in moment_json(found, "")["limits"]]
     assert names == ["calm", "wild", "trial"]
 
 
-def test_every_host_has_a_line(navigation: Navigation) -> None:
+def test_every_host_has_a_line(navigation: Top) -> None:
     text = text_of(navigation)
     assert re.search(r"web-1 +answers +0 +1,000 +10 %", text)
     assert re.search(r"web-2 +silent +heard 75 s ago", text)
@@ -135,7 +134,7 @@ def test_every_host_has_a_line(navigation: Navigation) -> None:
     assert "totals since the hosts' memory began, without web-2" in " ".join(text.split())
 
 
-def test_eighty_columns_are_enough(navigation: Navigation) -> None:
+def test_eighty_columns_are_enough(navigation: Top) -> None:
     long = {f"a limit whose name goes on and on, number {number}": (10**9, 10**9, 0) for number in range(40)}
     navigation.take(moment(2, **long), moment(0, **long))
     for key in ("", "enter", "enter", "back", "changes"):
@@ -147,7 +146,7 @@ def test_eighty_columns_are_enough(navigation: Navigation) -> None:
     assert "…" not in "".join(re.findall(r"\d…", wide))  # numbers stay whole
 
 
-def test_keys_lead_into_a_limit_a_caller_and_back(navigation: Navigation) -> None:
+def test_keys_lead_into_a_limit_a_caller_and_back(navigation: Top) -> None:
     navigation.press("down")
     navigation.press("enter")
     text = text_of(navigation)
@@ -171,7 +170,7 @@ def test_keys_lead_into_a_limit_a_caller_and_back(navigation: Navigation) -> Non
     assert navigation.is_over
 
 
-def test_the_marked_limit_stays_marked_when_others_overtake_it(navigation: Navigation) -> None:
+def test_the_marked_limit_stays_marked_when_others_overtake_it(navigation: Top) -> None:
     """Hazard: the list moves between a look and a key, and another limit opens."""
     assert "wild" in text_of(navigation)
     navigation.take(moment(4, calm=(150, 950, 0), wild=(120, 31, 0), trial=(150, 0, 26)), NOW)
@@ -179,7 +178,7 @@ def test_the_marked_limit_stays_marked_when_others_overtake_it(navigation: Navig
     assert "limit wild" in text_of(navigation)
 
 
-def test_a_limit_that_has_gone_leaves_nothing_open(navigation: Navigation) -> None:
+def test_a_limit_that_has_gone_leaves_nothing_open(navigation: Top) -> None:
     for _ in range(9):
         navigation.press("down")
     navigation.take(moment(4), NOW)
@@ -189,7 +188,7 @@ def test_a_limit_that_has_gone_leaves_nothing_open(navigation: Navigation) -> No
 
 
 def test_a_metrics_page_has_no_callers_to_open() -> None:
-    navigation = Navigation("http://a/metrics")
+    navigation = Top("http://a/metrics")
     navigation.take(NOW, BEFORE)
     for key in ("changes", "enter", "enter"):
         navigation.press(key)
@@ -205,7 +204,7 @@ def test_keys_of_all_terminals_are_known() -> None:
 
 
 def test_json_has_what_screens_show() -> None:
-    found = screens.as_json(NOW, "")
+    found = moment_json(NOW, "")
     assert [each["limit"] for each in found["limits"]] == ["calm", "wild", "trial"]
     assert [(each["host"], each["answered"], each["silent_seconds"]) for each in found["hosts"]] == [
         ("web-1", True, None),
@@ -268,16 +267,16 @@ def acts_of(policy: Path) -> list[tuple[str, bool]]:
 
 
 @pytest.fixture
-def acting(policy: Path) -> Navigation:
+def acting(policy: Path) -> Top:
     """Return the screens over a real deployment, at the callers of `requests`."""
-    found = Navigation("policy.toml", None, None, Acts(Policy.load(policy)))
+    found = Top("policy.toml", Policy.load(policy))
     with hosts_of(Policy.load(policy)) as hosts:
         found.take(hosts.look(), None)
     found.press("enter")
     return found
 
 
-def test_an_act_is_shown_first_and_one_key_alone_makes_it(acting: Navigation, policy: Path) -> None:
+def test_an_act_is_shown_first_and_one_key_alone_makes_it(acting: Top, policy: Path) -> None:
     acting.press("stop")
     text = text_of(acting)
     assert "Stop account=hash:" in text
@@ -305,9 +304,7 @@ def test_an_act_is_shown_first_and_one_key_alone_makes_it(acting: Navigation, po
 
 
 @pytest.mark.parametrize("key", ["stop", "exempt"])
-def test_each_act_is_asked_in_the_same_way_and_back_does_nothing(
-    acting: Navigation, policy: Path, key: str
-) -> None:
+def test_each_act_is_asked_in_the_same_way_and_back_does_nothing(acting: Top, policy: Path, key: str) -> None:
     """Hazard: one key acts at once where another one asks."""
     acting.press("enter")
     for place in ("a line", "the caller's page"):
@@ -315,43 +312,39 @@ def test_each_act_is_asked_in_the_same_way_and_back_does_nothing(
             acting.press("enter")
         acting.press(key)
         shown = text_of(acting)
-        assert screens.QUESTION in shown, place
+        assert QUESTION in shown, place
         assert "refused it" in shown, place
         assert acts_of(policy) == []
         acting.press("back")
-        assert screens.QUESTION not in text_of(acting)
+        assert QUESTION not in text_of(acting)
     acting.press(key)
     acting.press("yes")
     ((_, is_in_force),) = acts_of(policy)
     assert is_in_force
     acting.press("undo")
-    assert screens.QUESTION in text_of(acting)
+    assert QUESTION in text_of(acting)
     assert acts_of(policy)[0][1]
 
 
 def test_a_callers_page_is_shown_as_it_is_now() -> None:
     """Hazard: a page that stays as it was when it was opened, beside a table that moves."""
     looks = iter(range(1, 9))
-    navigation = Navigation("policy.toml", lambda _: [Text(f"{next(looks)} refused"), Text("end")])
+    navigation = Top("policy.toml", None, lambda _: [Text(f"{next(looks)} refused"), Text("end")])
     navigation.take(NOW, BEFORE)
-    assert navigation.page is None
-    navigation.press("enter")
-    navigation.press("enter")
+    for _ in range(2):
+        navigation.press("enter")
     navigation.press("down")
     assert "end" in text_of(navigation)
-    assert navigation.page is not None
-    screen, look = navigation.page
-    navigation.refresh(screen, looked(look))
+    screen = navigation.screen
+    assert screen.look is not None
+    screen.lines = looked(screen.look)
     navigation.press("up")
     assert "2 refused" in text_of(navigation)
     navigation.press("back")
-    assert navigation.page is None
-    navigation.refresh(screen, looked(look))  # a look that ended after the page was left
+    assert navigation.screen.look is None
 
 
-def test_what_changed_before_the_key_is_shown_again_and_nothing_is_done(
-    acting: Navigation, policy: Path
-) -> None:
+def test_what_changed_before_the_key_is_shown_again_and_nothing_is_done(acting: Top, policy: Path) -> None:
     acting.press("exempt")
     assert run("act", "stop", policy, "eve").exit_code == 0  # a colleague
     acting.press("yes")
@@ -362,13 +355,13 @@ def test_what_changed_before_the_key_is_shown_again_and_nothing_is_done(
     assert acts_of(policy) == [("stop", True), ("exempt-limits", True)]
 
 
-def test_an_act_that_cannot_be_made_says_why(acting: Navigation, policy: Path) -> None:
+def test_an_act_that_cannot_be_made_says_why(acting: Top, policy: Path) -> None:
     acting.press("clear")
     assert "no correlation" in text_of(acting)
     assert acts_of(policy) == []
 
 
-def test_a_metrics_page_and_a_pipe_make_no_acts(policy: Path, navigation: Navigation) -> None:
+def test_a_metrics_page_and_a_pipe_make_no_acts(policy: Path, navigation: Top) -> None:
     for key in ("enter", "stop", "yes", "exempt"):
         navigation.press(key)
     assert "limit wild" in text_of(navigation)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from ratelimit.cli.top.screens import _hosts
+from ratelimit.cli.moment import hosts_table
 from ratelimit.inspection.access.host_state import HostState, state_of, unheard_words
 from ratelimit.inspection.acts.acting import Confirmation
 from ratelimit.inspection.callers.refusals import HostsReport
@@ -103,7 +103,7 @@ def test_a_host_that_ended_is_named_for_a_while_as_its_counts_are_missing(
     moment = Moment(NOW_NS, [HostMoment("web-2", None, left[0])], [])
     assert moment.missing == []
     console = Console(file=StringIO(), width=80)
-    console.print(_hosts(moment.hosts))
+    console.print(hosts_table(moment.hosts))
     shown = cast(StringIO, console.file).getvalue()
     assert "ended" in shown
     assert "ended at 22:12 UTC (31 s)" in shown

@@ -15,9 +15,9 @@ from starlette.testclient import TestClient
 
 from ratelimit import Limiter
 from ratelimit.console import console_app
-from ratelimit.console.access import COOKIE
 from ratelimit.console.observation import Observation
 from ratelimit.console.pages import LOOKING
+from ratelimit.console.visit import COOKIE
 from ratelimit.errors import UsageError
 from ratelimit.inspection.access.host_state import HostState
 from ratelimit.inspection.hosts.moment import HostMoment, Moment

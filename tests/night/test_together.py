@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit.cli.top.acts import name_of
+from ratelimit.cli.top import name_of
 from ratelimit.inspection.hosts.moment import hosts_of
 from tests.cli.running import run
 from tests.console.driving import reading

@@ -1,1 +1,0 @@
-"""`ratelimit top`: a running deployment watched from a terminal."""
