@@ -15,9 +15,8 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from ratelimit.stores.redis.transport.connection import ServerConnection
-from ratelimit.stores.redis.transport.dial import Dialer
-from ratelimit.stores.redis.transport.symptom import explain
+from ratelimit.stores.redis.transport.errors import explain
+from ratelimit.stores.redis.transport.link import Dialer, Link
 from tests.redis.test_replies import TEN
 from tests.support.redis.binary import Binary
 from tests.support.redis.certificate import Certificate
@@ -56,7 +55,7 @@ class Far:
             return
         while line := await reader.readline():
             self.heard += line
-            if line.startswith(b"SETNAME"):  # the greeting's end
+            if line.startswith((b"SETNAME", b"LIB-", b"AUTH")):  # of the greeting
                 writer.write(self.greets)
         self.ended.set()
 
@@ -84,7 +83,7 @@ def dialer(far: Far, **more: Any) -> Dialer:
     return Dialer(spec_of(f"redis://127.0.0.1:{far.port}", **more))
 
 
-async def opened(far: Far) -> tuple[ServerConnection, list[Any]]:
+async def opened(far: Far) -> tuple[Link, list[Any]]:
     """Return a connection, and where what it is told goes."""
     return await dialer(far).dial(), []
 
@@ -159,14 +158,6 @@ async def test_closed_by_its_owner_it_says_nothing(far: Far) -> None:
     assert not told
 
 
-async def test_greeting_is_the_name_alone_where_no_more_is_wanted(far: Far) -> None:
-    link, _ = await opened(far)
-    await turns()
-    assert far.heard == b"*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$9\r\nratelimit\r\n"
-    link.close_connection()
-    await turns()
-
-
 @pytest.mark.parametrize(
     ("first", "error", "words"),
     [
@@ -190,7 +181,7 @@ async def test_server_that_knows_no_password_is_told_apart(far: Far) -> None:
 
 
 async def test_server_that_never_greets_is_given_up(far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ratelimit.stores.redis.transport.dial.CONNECT_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("ratelimit.stores.redis.transport.link.CONNECT_TIMEOUT_S", 0.05)
     far.greets = b""
     with pytest.raises(TimeoutError, match="connecting"):
         await dialer(far, timeout="50ms").dial()

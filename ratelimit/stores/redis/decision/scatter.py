@@ -18,12 +18,13 @@ from ratelimit.stores.redis.transport.errors import unanswered
 
 if TYPE_CHECKING:
     from ratelimit.core.decision.engine import Outcome
-    from ratelimit.stores.redis.protocols import Planned, ServerLink
+    from ratelimit.stores.redis.decision.plan import RedisPlan
+    from ratelimit.stores.redis.transport.client import BatchClient
 
 
 async def ask_scattered(
-    batch_client: ServerLink,
-    plan: Planned,
+    batch_client: BatchClient,
+    plan: RedisPlan,
     identities: Sequence[int],
     costs: Any,
     now_ns: int,
@@ -47,8 +48,8 @@ async def ask_scattered(
 
 
 async def _charge(
-    batch_client: ServerLink,
-    plan: Planned,
+    batch_client: BatchClient,
+    plan: RedisPlan,
     identities: Sequence[int],
     costs: Any,
     now_ns: int,

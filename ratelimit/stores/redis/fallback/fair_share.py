@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ratelimit.core.memory.host import host_of, hosts_in, set_hosts
 from ratelimit.stores.embedded.board import fingerprint_of
-from ratelimit.stores.redis.transport.resp import numbers_in
+from ratelimit.stores.redis.transport.errors import numbers_in
 
 if TYPE_CHECKING:
     from ratelimit.environment.server import RemoteSpec
-    from ratelimit.stores.redis.protocols import ServerLink, Worker
+    from ratelimit.stores.redis.store import RedisStore
+    from ratelimit.stores.redis.transport.client import BatchClient
 
 SCRIPT = (files("ratelimit.stores.redis.fallback") / "scripts" / "fair_share.lua").read_bytes()
 _FAREWELL = b"return redis.call('HDEL', KEYS[1], ARGV[1])"
@@ -98,7 +99,7 @@ class FairShare:
         store: the worker, as its server and its host know it.
     """
 
-    def __init__(self, store: Worker) -> None:
+    def __init__(self, store: RedisStore) -> None:
         self._store = store
         self._key = signs_key(store.spec)
         self._mark = mark_of(store.table.key)
@@ -126,7 +127,7 @@ class FairShare:
         """Note that the server was away: other hosts may not have given a sign yet."""
         self._fewer_since_ns = None
 
-    async def beat(self, batch_client: ServerLink) -> None:
+    async def beat(self, batch_client: BatchClient) -> None:
         """Give a sign, and learn.
 
         Raises:
@@ -164,7 +165,7 @@ class FairShare:
             set_hosts(self._store.table, hosts)
             self._fewer_since_ns = None
 
-    async def leave(self, batch_client: ServerLink) -> None:
+    async def leave(self, batch_client: BatchClient) -> None:
         """Say that this worker ends: it is missed no longer.
 
         Raises:
