@@ -15,6 +15,7 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from ratelimit.stores.redis.transport import link
 from ratelimit.stores.redis.transport.errors import explain
 from ratelimit.stores.redis.transport.link import Dialer, Link
 from tests.redis.test_replies import TEN
@@ -175,7 +176,8 @@ async def test_server_that_closes_unasked_is_heard(
 
 
 async def test_server_that_knows_no_password_is_told_apart(far: Far) -> None:
-    far.greets = b"-ERR AUTH <password> called without any password configured\r\n"
+    far.greets = b"-ERR AUTH <password> called without any password configured for the default user. "
+    far.greets += b"Are you sure your configuration is correct?\r\n"
     with pytest.raises(AuthenticationError, match="without any password"):
         await dialer(far, password="x").dial()
 
@@ -238,3 +240,42 @@ async def test_decisions_over_tls(
     assert await limiter.admitted(100, "other") == 10
     assert not limiter.watcher.faults
     await limiter.aclose()
+
+
+async def test_library_without_the_private_name_reads_by_its_own_calls(
+    server: Server, open_limiter: LiveLimiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections: list[Any] = []
+    real = link.take
+
+    def take(connection: Any) -> Link:
+        connections.append(connection)
+        return real(Hidden(connection))
+
+    class Hidden:
+        """A connection that has no `_writer`."""
+
+        def __init__(self, connection: Any) -> None:
+            self._own = connection
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "_writer":
+                raise AttributeError(name)
+            return getattr(self._own, name)
+
+    monkeypatch.setattr(link, "take", take)
+    limiter = open_limiter(server.url, TEN)
+    assert await limiter.admitted(12) == 10
+    server.client.script_flush()
+    assert await limiter.left() == [0]
+    assert connections
+    assert not limiter.watcher.faults
+    await limiter.aclose()
+    assert not any(each.is_connected for each in connections)
+
+
+async def test_library_shows_its_transport(server: Server) -> None:
+    taken = await Dialer(spec_of(server.url)).dial()
+    assert taken.stream is not None  # else calls take 20 µs more
+    taken.close_connection()
+    await turns()

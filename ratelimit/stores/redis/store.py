@@ -424,7 +424,9 @@ class RedisStore:
     # -- processes ---------------------------------------------------------------------------------
 
     def _after_fork(self) -> None:
-        # Connections are the parent's; their slots, too. The child is another worker.
+        # Connections are the parent's; their slots, too. The child is another worker. It never lets go of
+        # them: the library would close them by the selector, which parent and child share.
+        _PARENTS.append(list(self._batch_clients.items()))
         self._batch_clients = weakref.WeakKeyDictionary()
         self._last = None
         self._carries.clear()
@@ -439,6 +441,7 @@ class RedisStore:
 
 
 _STORES: weakref.WeakSet[RedisStore] = weakref.WeakSet()
+_PARENTS: list[object] = []
 
 
 def _forget_after_fork() -> None:

@@ -318,6 +318,9 @@ class BatchClient:
         try:
             if self._recover is not None:
                 await self._recover(self)
+            if self.is_closed:  # in the meantime; the library may swallow that it is cancelled
+                await self._dialer.aclose_connections()
+                raise asyncio.CancelledError
         except BaseException:
             self._pipelines.drop(pipeline)
             raise

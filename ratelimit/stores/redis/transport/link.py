@@ -259,6 +259,9 @@ class Dialer:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await connection.connect()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # which the library may swallow while it greets
+                raise asyncio.CancelledError
         except BaseException as error:
             await connection.disconnect(nowait=True)
             if type(error) is asyncio.TimeoutError:
