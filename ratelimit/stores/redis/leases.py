@@ -16,9 +16,7 @@ from ratelimit.stores.redis.transport.batch import Renewal
 
 if TYPE_CHECKING:
     from ratelimit.core.decision.engine import Outcome
-    from ratelimit.stores.redis.decision.plan import RedisPlan
-    from ratelimit.stores.redis.store import RedisStore
-    from ratelimit.stores.redis.transport.client import BatchClient
+    from ratelimit.stores.redis.protocols import Planned, ServerLink, Worker
 
 KEYS = 1 << 14
 """Keys a worker can have leases of at a time; further ones cost a round trip each."""
@@ -42,7 +40,7 @@ class LeaseClient:
         store: the worker that the leases are granted to.
     """
 
-    def __init__(self, store: RedisStore) -> None:
+    def __init__(self, store: Worker) -> None:
         self._store = store
         self.leases = Leases(
             store.table,
@@ -54,7 +52,7 @@ class LeaseClient:
             wake=self._wake,
         )
 
-    def rules_of(self, plan: RedisPlan) -> LeasedRules | None:
+    def rules_of(self, plan: Planned) -> LeasedRules | None:
         """Return what decides a plan from leases; None if some rule's state is no word."""
         if not all(rule.algorithm in LEASED for rule in plan.core.rules):
             return None
@@ -65,23 +63,23 @@ class LeaseClient:
         if batch_client is not None:
             batch_client.soon(self.renew)
 
-    def renew(self, batch_client: BatchClient) -> None:
+    def renew(self, batch_client: ServerLink) -> None:
         """Ask for what is due."""
         self._ask(batch_client, self.leases.take_due(), give_back=False)
 
-    def join(self, batch_client: BatchClient, leased: LeasedRules, outcome: Outcome, now_ns: int) -> None:
+    def join(self, batch_client: ServerLink, leased: LeasedRules, outcome: Outcome, now_ns: int) -> None:
         """Ask for what a decision of the server shows to be wanted, in the same call."""
         self._ask(batch_client, leased.wanted(outcome, now_ns), give_back=False)
 
-    def give_back_foreign(self, batch_client: BatchClient) -> None:
+    def give_back_foreign(self, batch_client: ServerLink) -> None:
         """Give back, before the server decides, what was taken when a limit allowed more than now."""
         self._ask(batch_client, self.leases.take_foreign(), give_back=True)
 
-    def give_back_idle(self, batch_client: BatchClient) -> None:
+    def give_back_idle(self, batch_client: ServerLink) -> None:
         """Give back what no request has used for a while; have those due that have far more than they use."""
         self._ask(batch_client, self.leases.idle(self._store.clock.now_ns(), QUIET_NS), give_back=True)
 
-    async def give_back_all(self, batch_client: BatchClient) -> None:
+    async def give_back_all(self, batch_client: ServerLink) -> None:
         """Give back everything, what is asked for at the moment, too, and wait until it is."""
         for key in self.leases.take_due():
             self.leases.failed(key)
@@ -89,7 +87,7 @@ class LeaseClient:
         self._ask(batch_client, self.leases.idle(self._store.clock.now_ns(), -1), give_back=True)
         await batch_client.settled()
 
-    def _ask(self, batch_client: BatchClient, keys: list[int], *, give_back: bool) -> None:
+    def _ask(self, batch_client: ServerLink, keys: list[int], *, give_back: bool) -> None:
         if batch_client.breaker.is_open:
             for key in keys:
                 self.leases.failed(key)

@@ -39,10 +39,10 @@ from ratelimit.stores.redis.decision.transfer import Transfer
 from ratelimit.stores.redis.fallback.fair_share import FairShare
 from ratelimit.stores.redis.fallback.local import LocalFallback
 from ratelimit.stores.redis.leases import LeaseClient
-from ratelimit.stores.redis.transport.batch import MetricsSink, Uncounted
 from ratelimit.stores.redis.transport.client import BatchClient
 from ratelimit.stores.redis.transport.cluster import ClusterClient
 from ratelimit.stores.redis.transport.connect import resolve
+from ratelimit.stores.redis.transport.health import MetricsSink, Uncounted
 from ratelimit.stores.redis.transport.link import Dialer
 
 if TYPE_CHECKING:

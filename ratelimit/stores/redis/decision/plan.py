@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from ratelimit.stores.contract import Outcome as OutcomeOfStore
-    from ratelimit.stores.redis.store import RedisStore
-    from ratelimit.stores.redis.transport.client import BatchClient
+    from ratelimit.stores.redis.protocols import PlanHost, ServerLink, ServerQuestion
 
 _DESCRIBED_NS = 60_000_000_000
 """The time for which a description stands: calendars are listed around an instant."""
@@ -53,7 +52,7 @@ class RedisPlan:
 
     def __init__(
         self,
-        store: RedisStore,
+        store: PlanHost,
         plan: Plan,
         stances: Sequence[str],
         cost_positions: Sequence[int] | None = None,
@@ -137,7 +136,7 @@ class RedisPlan:
             store.decided(self, outcome, has_slots=self._has_slots)
         return outcome
 
-    def begin(self, asking: Any, /) -> asyncio.Future[None] | None:
+    def begin(self, asking: ServerQuestion, /) -> asyncio.Future[None] | None:
         """Ask the server what compiled code has read of a request; None where that takes more than one call.
 
         Returns:
@@ -151,7 +150,7 @@ class RedisPlan:
             reply.add_done_callback(partial(self._hold, asking))
         return reply
 
-    def _hold(self, asking: Any, reply: asyncio.Future[None]) -> None:
+    def _hold(self, asking: ServerQuestion, reply: asyncio.Future[None]) -> None:
         if not reply.cancelled() and reply.exception() is None and asking.outcome is not None:
             self.store.decided(self, asking.outcome, has_slots=True)
 
@@ -174,7 +173,7 @@ class RedisPlan:
             raise error
         return self.store.decide_here(self, identities, now_ns, costs, error, commit=commit)
 
-    def asked(self, batch_client: BatchClient, outcome: Outcome, now_ns: int) -> None:
+    def asked(self, batch_client: ServerLink, outcome: Outcome, now_ns: int) -> None:
         """Have leases asked for in the call that decides this, where they are worth while."""
         if self.leased is not None:
             assert self.store.leasing is not None

@@ -18,13 +18,12 @@ from ratelimit.stores.redis.transport.errors import unanswered
 
 if TYPE_CHECKING:
     from ratelimit.core.decision.engine import Outcome
-    from ratelimit.stores.redis.decision.plan import RedisPlan
-    from ratelimit.stores.redis.transport.client import BatchClient
+    from ratelimit.stores.redis.protocols import Planned, ServerLink
 
 
 async def ask_scattered(
-    batch_client: BatchClient,
-    plan: RedisPlan,
+    batch_client: ServerLink,
+    plan: Planned,
     identities: Sequence[int],
     costs: Any,
     now_ns: int,
@@ -48,8 +47,8 @@ async def ask_scattered(
 
 
 async def _charge(
-    batch_client: BatchClient,
-    plan: RedisPlan,
+    batch_client: ServerLink,
+    plan: Planned,
     identities: Sequence[int],
     costs: Any,
     now_ns: int,

@@ -11,15 +11,14 @@ from ratelimit.core.decision.engine import MAX_COST
 from ratelimit.core.redis.remote import used
 
 if TYPE_CHECKING:
-    from ratelimit.stores.redis.decision.plan import RedisPlan
-    from ratelimit.stores.redis.transport.client import BatchClient
+    from ratelimit.stores.redis.protocols import Planned, ServerLink
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
     """One charge of a plan's rules, waiting for the server."""
 
-    plan: RedisPlan
+    plan: Planned
     target: list[int]
     """The identities of the counters that are charged."""
     source: list[int]
@@ -34,7 +33,7 @@ class Transfer:
         """The number of counters that are charged at most."""
         return len(self.plan.counting) if self.costs is None else sum(map(bool, self.costs))
 
-    async def amounts_of(self, batch_client: BatchClient, now_ns: int) -> Sequence[int]:
+    async def amounts_of(self, batch_client: ServerLink, now_ns: int) -> Sequence[int]:
         """Return how much to charge each rule.
 
         Raises:

@@ -27,8 +27,7 @@ from ratelimit.stores.redis.transport.errors import numbers_in
 
 if TYPE_CHECKING:
     from ratelimit.environment.server import RemoteSpec
-    from ratelimit.stores.redis.store import RedisStore
-    from ratelimit.stores.redis.transport.client import BatchClient
+    from ratelimit.stores.redis.protocols import ServerLink, Worker
 
 SCRIPT = (files("ratelimit.stores.redis.fallback") / "scripts" / "fair_share.lua").read_bytes()
 _FAREWELL = b"return redis.call('HDEL', KEYS[1], ARGV[1])"
@@ -99,7 +98,7 @@ class FairShare:
         store: the worker, as its server and its host know it.
     """
 
-    def __init__(self, store: RedisStore) -> None:
+    def __init__(self, store: Worker) -> None:
         self._store = store
         self._key = signs_key(store.spec)
         self._mark = mark_of(store.table.key)
@@ -127,7 +126,7 @@ class FairShare:
         """Note that the server was away: other hosts may not have given a sign yet."""
         self._fewer_since_ns = None
 
-    async def beat(self, batch_client: BatchClient) -> None:
+    async def beat(self, batch_client: ServerLink) -> None:
         """Give a sign, and learn.
 
         Raises:
@@ -165,7 +164,7 @@ class FairShare:
             set_hosts(self._store.table, hosts)
             self._fewer_since_ns = None
 
-    async def leave(self, batch_client: BatchClient) -> None:
+    async def leave(self, batch_client: ServerLink) -> None:
         """Say that this worker ends: it is missed no longer.
 
         Raises:

@@ -31,9 +31,7 @@ from ratelimit.stores.redis.transport.errors import NothingCharged
 
 if TYPE_CHECKING:
     from ratelimit.core.memory.hashing import Hasher
-    from ratelimit.stores.redis.decision.plan import RedisPlan
-    from ratelimit.stores.redis.store import RedisStore
-    from ratelimit.stores.redis.transport.client import BatchClient
+    from ratelimit.stores.redis.protocols import ServerLink, Standing, Worker
 
 MOST_REMEMBERED = 50_000
 """Counters of which the use is handed over; what further ones used is not, and counted as forgotten."""
@@ -52,7 +50,7 @@ class Used:
 
     __slots__ = ("index", "owed", "plan", "row")
 
-    def __init__(self, plan: RedisPlan, index: int, row: list[int], owed: Plan) -> None:
+    def __init__(self, plan: Standing, index: int, row: list[int], owed: Plan) -> None:
         self.plan = plan
         self.index = index
         self.row = row
@@ -131,14 +129,14 @@ class LocalFallback:
         store: its rules, and its table.
     """
 
-    def __init__(self, store: RedisStore) -> None:
+    def __init__(self, store: Worker) -> None:
         self._store = store
-        self._shares: dict[RedisPlan, Share] = {}
+        self._shares: dict[Standing, Share] = {}
         self._absence = Absence()
 
     def decide(
         self,
-        plan: RedisPlan,
+        plan: Standing,
         identities: Sequence[int],
         now_ns: int,
         costs: Sequence[int] | None,
@@ -159,7 +157,7 @@ class LocalFallback:
         return outcome
 
     def _look_at_whole(
-        self, plan: RedisPlan, outcome: Outcome, row: list[int], costs: Sequence[int] | None
+        self, plan: Standing, outcome: Outcome, row: list[int], costs: Sequence[int] | None
     ) -> None:
         """Count a request that was refused if the whole limits had room for it, as far as this host knows.
 
@@ -199,7 +197,7 @@ class LocalFallback:
         """The number of counters whose use is to be handed over."""
         return len(self._absence.changed)
 
-    def _share(self, plan: RedisPlan, width: int) -> Share:
+    def _share(self, plan: Standing, width: int) -> Share:
         millionths = round(self._store.share * MILLIONTHS)
         known = self._shares.get(plan)
         if known is None or known.millionths != millionths:
@@ -218,7 +216,7 @@ class LocalFallback:
             )
         return known
 
-    def _remember(self, plan: RedisPlan, outcome: Outcome, row: list[int]) -> None:
+    def _remember(self, plan: Standing, outcome: Outcome, row: list[int]) -> None:
         charged = {}
         for index in plan.counting:
             if outcome.state(index) != _ALLOWED:
@@ -229,7 +227,7 @@ class LocalFallback:
                 self.owe(known, outcome.cost(index))
         outcome.witness = Witness(self, self._absence, charged)
 
-    def _known(self, plan: RedisPlan, index: int, key: int, row: list[int]) -> Used | None:
+    def _known(self, plan: Standing, index: int, key: int, row: list[int]) -> Used | None:
         """Return what is known of a counter; None if that is too much to know."""
         used = self._absence.used
         owed = self._share(plan, len(row) - 1).owed
@@ -272,7 +270,7 @@ class LocalFallback:
                 )
             )
 
-    async def hand_over(self, batch_client: BatchClient) -> None:
+    async def hand_over(self, batch_client: ServerLink) -> None:
         """Charge the server with what is in use of the shares.
 
         Decisions go on meanwhile, so it is done over until nothing is left. What is left after some
@@ -298,7 +296,7 @@ class LocalFallback:
         owe(self._store.table, 0)
         batch_client.start(_forget(absence))
 
-    async def _tell(self, batch_client: BatchClient, absence: Absence, part: list[Used]) -> None:
+    async def _tell(self, batch_client: ServerLink, absence: Absence, part: list[Used]) -> None:
         """Charge the server with some counters' use, each unit once."""
         telling = []
         for each in part:
@@ -326,7 +324,7 @@ class LocalFallback:
         """Return what is in use of a counter that no worker of this host has told the server, once."""
         return take_use(known.owed, known.index, known.row, MAX_COST, self._store.clock.now_ns())
 
-    def _charge(self, batch_client: BatchClient, known: Used, amount: int) -> asyncio.Future[list[int]]:
+    def _charge(self, batch_client: ServerLink, known: Used, amount: int) -> asyncio.Future[list[int]]:
         plan, index = known.plan, known.index
         return batch_client.carry(
             plan, index, plan.core.key(index, known.row), amount, self._store.clock.now_ns()

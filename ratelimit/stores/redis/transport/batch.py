@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from asyncio import Future
-from collections.abc import Collection, Iterable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
 from ratelimit.core.redis.batch import MOST_ASKS as MOST_ASKS
 from ratelimit.core.redis.batch import Batch as Batch
@@ -14,112 +12,16 @@ from ratelimit.core.redis.batch import Decisive
 from ratelimit.core.redis.batch import SlotBatch as SlotBatch
 from ratelimit.errors import StoreError
 from ratelimit.stores.redis.transport.errors import anew
+from ratelimit.stores.redis.transport.health import Unawaited
 
 if TYPE_CHECKING:
     from ratelimit.clock import Clock
     from ratelimit.core.decision.engine import Outcome
     from ratelimit.core.redis.lease import Leases
-    from ratelimit.stores.redis.decision.plan import RedisPlan
+    from ratelimit.stores.redis.protocols import Planned
 
 Call = tuple[Collection[bytes], tuple[int, ...], bytes, list[int]]
 """One run of the script: its keys, and the three parts of its payload."""
-
-
-class MetricsSink(Protocol):
-    """Counts. Calls come from event loops and must neither block nor raise."""
-
-    def answered(self, decisions: int, elapsed_ns: int) -> None:
-        """A round trip brought so many decisions, and took so long."""
-        return
-
-    def tripped(self) -> None:
-        """The breaker opened."""
-        return
-
-    def away(self, elapsed_ns: int) -> None:
-        """For so long the server was not asked, until now."""
-        return
-
-    def lost(self, corrections: int) -> None:
-        """Count corrections that could not be made, or of which that is not known."""
-        return
-
-    def charged_back(self, amount: int, unit: str) -> None:
-        """Count what was used elsewhere and is charged now, in a limit's unit; dollars in millionths."""
-        return
-
-    def stood_in(self, *, allowed: bool) -> None:
-        """A request was decided here in the server's place."""
-        return
-
-    def refused_by_share(self, refused: Iterable[tuple[int, str]], now_ns: int) -> None:
-        """A request was refused here that the whole limits had room for, as far as this host knows.
-
-        Args:
-            refused: the caller as each limit that refused counts it, and the limit's own counter.
-            now_ns: when.
-        """
-        return
-
-    def forgot(self, counters: int) -> None:
-        """Count counters of which the use elsewhere could not be charged, or of which that is not known."""
-        return
-
-
-class Uncounted(MetricsSink):
-    """Counts nothing."""
-
-
-class PendingWork:
-    """Counts calls nobody awaits.
-
-    Each ends when it is answered or fails, at its batch's deadline at the latest.
-    """
-
-    __slots__ = ("_over", "count")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._over: asyncio.Event | None = None
-
-    def end(self) -> None:
-        """Count one less."""
-        self.count -= 1
-        if not self.count and self._over is not None:
-            self._over.set()
-
-    async def over(self, within_s: float) -> None:
-        """Wait until no call is left, for so many seconds at most: an answer may lead to a further call."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                while self.count:
-                    if self._over is None or self._over.is_set():
-                        self._over = asyncio.Event()
-                    await self._over.wait()
-
-
-class Unawaited:
-    """A call nobody awaits."""
-
-    __slots__ = ("_pending",)
-
-    _pending: PendingWork | None
-
-    def begin(self, pending: PendingWork) -> None:
-        """Count it, as it is put into a batch."""
-        self._pending = pending
-        pending.count += 1
-
-    def tell(self) -> None:
-        """Do nothing: no task waits for it."""
-
-    def end(self) -> bool:
-        """End it, as it is answered or fails; return whether it was on its way until now."""
-        pending, self._pending = self._pending, None
-        if pending is None:
-            return False
-        pending.end()
-        return True
 
 
 class AwaitsAnswer:
@@ -170,7 +72,7 @@ class Correction(Unawaited):
 
     __slots__ = ("at", "delta", "index", "outcome", "plan", "slot_batch")
 
-    def __init__(self, plan: RedisPlan, outcome: Outcome, index: int, delta: int) -> None:
+    def __init__(self, plan: Planned, outcome: Outcome, index: int, delta: int) -> None:
         self.plan = plan
         self.outcome = outcome
         self.index = index

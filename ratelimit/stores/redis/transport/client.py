@@ -22,23 +22,16 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ratelimit.stores.redis.decision.scatter import ask_scattered, give_back
-from ratelimit.stores.redis.transport.batch import (
-    Correction,
-    MetricsSink,
-    Part,
-    PendingWork,
-    Question,
-    SlotBatch,
-    Uncounted,
-)
+from ratelimit.stores.redis.transport.batch import Correction, Part, Question, SlotBatch
 from ratelimit.stores.redis.transport.cluster import ClusterClient
 from ratelimit.stores.redis.transport.errors import anew, away, slow, unanswered
+from ratelimit.stores.redis.transport.health import Breaker, MetricsSink, PendingWork, Uncounted
 from ratelimit.stores.redis.transport.link import Dialer, ServerClient
 from ratelimit.stores.redis.transport.pipelines import CONNECT_S, Pipelines
 
 if TYPE_CHECKING:
     from ratelimit.core.decision.engine import Outcome
-    from ratelimit.stores.redis.decision.plan import RedisPlan
+    from ratelimit.stores.redis.protocols import Planned
 
 NodeClient = ServerClient | ClusterClient
 
@@ -47,49 +40,6 @@ MOST_HELD_BACK = 10_000
 BEAT_S = 1.0
 _CHECKS = 3
 """Further answers that a probe waits for, until one comes in time."""
-
-
-FIRST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 2.0
-
-
-class Breaker:
-    """Open until a probe succeeds; sans I/O.
-
-    Args:
-        chance: returns a number from 0 to 1, at random.
-    """
-
-    __slots__ = ("_chance", "_pause_s", "is_open", "trips")
-
-    def __init__(self, chance: Callable[[], float]) -> None:
-        self._chance = chance
-        self._pause_s = FIRST_PAUSE_S
-        self.is_open = True
-        """True if the server is not to be asked."""
-        self.trips = 0
-        """The number of times that it opened."""
-
-    def trip(self) -> bool:
-        """Open; return whether it was closed."""
-        was_closed = not self.is_open
-        self.is_open = True
-        self.trips += was_closed
-        return was_closed
-
-    def close_circuit(self) -> None:
-        """A probe succeeded: the server is asked again."""
-        self.is_open = False
-
-    def hold(self) -> None:
-        """It has been closed for a while: when it opens again, that is another absence."""
-        self._pause_s = FIRST_PAUSE_S
-
-    def pause_s(self) -> float:
-        """Return how long to wait before the next probe: up to twice as long each time, at random."""
-        pause_s = self._pause_s
-        self._pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        return pause_s * (0.5 + 0.5 * self._chance())
 
 
 class BatchClient:
@@ -168,7 +118,7 @@ class BatchClient:
     # -- asking ------------------------------------------------------------------------------------
 
     async def ask(
-        self, plan: RedisPlan, identities: Sequence[int], costs: Any, now_ns: int, *, commit: bool
+        self, plan: Planned, identities: Sequence[int], costs: Any, now_ns: int, *, commit: bool
     ) -> Outcome:
         """Return the server's decision.
 
@@ -203,7 +153,7 @@ class BatchClient:
             raise
         return outcome
 
-    def correct(self, plan: RedisPlan, outcome: Outcome, index: int, delta: int) -> None:
+    def correct(self, plan: Planned, outcome: Outcome, index: int, delta: int) -> None:
         """Have a charge corrected; from any thread, and without waiting."""
         correction = Correction(plan, outcome, index, delta)
         if threading.get_ident() == self._thread:
@@ -231,7 +181,7 @@ class BatchClient:
         correction.begin(self.pending)
 
     def carry(
-        self, plan: RedisPlan, index: int, key: int, used: int, now_ns: int, token: int = 0
+        self, plan: Planned, index: int, key: int, used: int, now_ns: int, token: int = 0
     ) -> asyncio.Future[list[int]]:
         """Charge what was used elsewhere to a counter, without asking: before whatever is asked after this.
 

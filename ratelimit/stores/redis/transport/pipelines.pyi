@@ -10,10 +10,13 @@ from typing import Any, final
 
 from ratelimit.core.redis.batch import Batch
 from ratelimit.errors import StoreError
-from ratelimit.stores.redis.decision.plan import RedisPlan
-from ratelimit.stores.redis.transport.batch import Correction, MetricsSink
-from ratelimit.stores.redis.transport.client import Breaker, NodeClient
-from ratelimit.stores.redis.transport.link import Answers
+from ratelimit.stores.redis.protocols import Planned, ServerQuestion
+from ratelimit.stores.redis.transport.batch import Correction
+from ratelimit.stores.redis.transport.cluster import ClusterClient
+from ratelimit.stores.redis.transport.health import Breaker, MetricsSink
+from ratelimit.stores.redis.transport.link import Answers, ServerClient
+
+NodeClient = ServerClient | ClusterClient
 
 PIPELINES: int
 CONNECT_S: float
@@ -76,7 +79,7 @@ class Pipelines:
         """The timer of the next deadline."""
     def batch(self) -> Batch:
         """Return the open batch. A caller that adds to it calls `soon` or `now`."""
-    def begin(self, plan: RedisPlan, asking: Any, /) -> asyncio.Future[None] | None:
+    def begin(self, plan: Planned, asking: ServerQuestion, /) -> asyncio.Future[None] | None:
         """Ask for a decision of what compiled code has read; None where that takes more than one call, or none.
 
         Returns:
