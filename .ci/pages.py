@@ -18,7 +18,7 @@ ROOT = Path(__file__).absolute().parents[1]
 CONFIGURATION = ROOT / "zensical.toml"
 THEME = ROOT / ".ci" / "theme"
 LINK = re.compile(r"\]\(([^)\s#:]+)(#[^)\s]*)?\)")
-BESIDE = ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE")
+BESIDE = ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE", "tests/README.md")
 FENCES = {
     ".py": "python",
     ".toml": "toml",
@@ -86,6 +86,7 @@ def lay(out: Path) -> None:
     for name in ("README.md", *BESIDE):
         text = (ROOT / name).read_text("utf-8")
         target = out / ("index.md" if name == "README.md" else name)
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(link(text, ROOT / name, target.relative_to(out)), "utf-8")
     decisions = sorted((ROOT / "docs" / "decisions").glob("*.md"))
     titles = [f"- [{each.read_text('utf-8').partition(chr(10))[0][2:]}]({each.name})" for each in decisions]

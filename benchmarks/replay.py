@@ -18,10 +18,10 @@ from benchmarks.report import Answer, Row, number
 from benchmarks.scenarios import requests, write_trace
 from benchmarks.settings import Settings
 from ratelimit.clock import ManualClock
+from ratelimit.lab.replay import Replay
+from ratelimit.lab.traces import open_reader
 from ratelimit.policy import Policy
-from ratelimit.replay.run import Replay
 from ratelimit.stores.factory import private_store
-from ratelimit.traces import open_reader
 
 NAME = "replay"
 AIM = 300.0

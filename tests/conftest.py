@@ -113,7 +113,6 @@ SLOW_FILES = frozenset(
         "stores/test_contract.py",
         "stores/test_damage.py",
         "telemetry/test_alert_rules.py",
-        "traces/test_parquet.py",
         "usage/test_middleware_parity.py",
         "usage/test_parity.py",
         "wsgi/test_servers.py",

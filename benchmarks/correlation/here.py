@@ -17,11 +17,12 @@ from benchmarks.correlation.written import lines
 from ratelimit.allowance.history import History, read_history, write_history
 from ratelimit.allowance.logs import LogRecords
 from ratelimit.clock import ManualClock
+from ratelimit.lab.records import Fields
+from ratelimit.lab.replay import Replay
+from ratelimit.lab.traces import Batch, open_reader
 from ratelimit.policy import Policy
-from ratelimit.replay.run import Replay
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.factory import private_store
-from ratelimit.traces import Batch, Fields, open_reader
 
 _VERDICT = re.compile(rb'"verdict": "(likely|certain)"')
 _GRADES = {b"likely": 1, b"certain": 2}

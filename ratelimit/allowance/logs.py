@@ -13,13 +13,13 @@ from ratelimit.allowance.picking import record_key
 from ratelimit.allowance.records import Records, floor_of, level_of
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.facts.numbers import CREATED, PAID
+from ratelimit.lab.columns import IdentityColumns
+from ratelimit.lab.records import fields_of
+from ratelimit.lab.replay import Memo
+from ratelimit.lab.traces import Batch
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.policy.compile.identities import ORIGIN
-from ratelimit.replay.columns import IdentityColumns
-from ratelimit.replay.facts import fields_of
-from ratelimit.replay.memo import Memo
 from ratelimit.stores.embedded.store import EmbeddedStore
-from ratelimit.traces import Batch
 
 DAY_NS = 86_400 * 10**9
 ACCOUNT = "account"

@@ -30,8 +30,8 @@ TASKS: dict[str, dict[str, Entry]] = {
     },
     "Try": {
         "explain": Entry(f"{_HERE}.explain", "One request, step by step: identities, limits, verdicts."),
-        "replay": Entry(f"{_HERE}.replay.command", "Who of a recorded trace would have been refused?"),
-        "diff": Entry(f"{_HERE}.diff.command", "Who of a trace would notice a changed policy?"),
+        "replay": Entry(f"{_HERE}.replay", "Who of a recorded trace would have been refused?"),
+        "diff": Entry(f"{_HERE}.diff", "Who of a trace would notice a changed policy?"),
     },
     "Run": {
         "doctor": Entry(f"{_HERE}.doctor", "Are the server and this host as they should be?"),
@@ -53,7 +53,7 @@ TASKS: dict[str, dict[str, Entry]] = {
 TOP = {name: entry for entries in TASKS.values() for name, entry in entries.items()}
 GROUPS: dict[str, dict[str, Entry]] = {
     "make": {
-        "limits": Entry(f"{_HERE}.suggest.command", "Limits from what callers of a trace really use."),
+        "limits": Entry(f"{_HERE}.suggest", "Limits from what callers of a trace really use."),
         "history": Entry(
             f"{_HERE}.history", "Records of payers from logs, for an installation to begin with."
         ),

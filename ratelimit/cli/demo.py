@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 import click
 
 from ratelimit.cli.failure import DEPLOYMENT, POLICY, USAGE, Failure
 from ratelimit.cli.terminal import err, out, print_json
 from ratelimit.environment.extras import how_to_install
-
-if TYPE_CHECKING:
-    from ratelimit.demo.shared import Shared
 
 HOSTS = 2
 """As many servers, where a Redis lets them count together."""
@@ -65,26 +61,29 @@ def demo_command(
     if saturated:
         _saturated(seconds / 2, seed, as_json)
         return
-    from ratelimit.demo.outcome import grants_of_policy
-    from ratelimit.demo.run import DemoFailed, free_ports, policy_path, run
-    from ratelimit.demo.show import shown
-    from ratelimit.demo.verdict import as_json as verdict_json
-    from ratelimit.demo.verdict import judge
+    from ratelimit.demo.outcome import as_json as outcome_json
+    from ratelimit.demo.outcome import grants_of_policy, judge, print_verdict, shown
+    from ratelimit.demo.run import DemoFailed, Shared, free_port, policy_path, run
 
+    if redis is not None and find_spec("redis") is None:
+        raise Failure(
+            "the demo on two hosts needs the client library",
+            USAGE,
+            hint=f"Install it: {how_to_install('redis')}",
+        )
     console = err() if as_json else out()
-    shared = None if redis is None else _shared(redis)
-    hosts = 1 if shared is None else HOSTS
     try:
-        with shown(console, quiet=as_json, hosts=hosts) as show:
-            state = asyncio.run(run(seconds, free_ports(port, hosts), seed, show, shared))
+        ports = [free_port(port)]
+        while redis is not None and len(ports) < HOSTS:
+            ports = list(dict.fromkeys((*ports, free_port(None, usual=False))))
+        with shown(console, quiet=as_json) as show:
+            state = asyncio.run(run(seconds, ports, seed, show, None if redis is None else Shared(redis)))
     except DemoFailed as error:
         raise Failure(str(error), DEPLOYMENT) from error
     lines = judge(state, grants_of_policy(policy_path()))
     if as_json:
-        print_json(verdict_json(state, lines))
+        print_json(outcome_json(state, lines))
     else:
-        from ratelimit.demo.show import print_verdict
-
         print_verdict(console, state, lines)
     if not all(line.good for line in lines):
         raise SystemExit(POLICY)
@@ -92,11 +91,10 @@ def demo_command(
 
 def _saturated(seconds: float, seed: int, as_json: bool) -> None:
     from ratelimit.demo.run import DemoFailed
-    from ratelimit.demo.saturated import show
-    from ratelimit.demo.saturated.run import play
+    from ratelimit.demo.saturated import outcome_json, play, print_head, print_outcome
 
     console = err() if as_json else out()
-    show.print_head(console, seconds)
+    print_head(console, seconds)
     try:
         without, limited = asyncio.run(
             play(
@@ -108,18 +106,6 @@ def _saturated(seconds: float, seed: int, as_json: bool) -> None:
     except DemoFailed as error:
         raise Failure(str(error), DEPLOYMENT) from error
     if as_json:
-        print_json(show.as_json(without, limited))
+        print_json(outcome_json(without, limited))
     else:
-        show.print_outcome(console, without, limited)
-
-
-def _shared(url: str) -> Shared:
-    if find_spec("redis") is None:
-        raise Failure(
-            "the demo on two hosts needs the client library",
-            USAGE,
-            hint=f"Install it: {how_to_install('redis')}",
-        )
-    from ratelimit.demo.shared import Shared
-
-    return Shared(url)
+        print_outcome(console, without, limited)

@@ -10,15 +10,14 @@ from ratelimit.allowance.history import write_history
 from ratelimit.allowance.logs import DAY_NS, LogRecords, NoPayer
 from ratelimit.cli.failure import INPUT, INTERRUPTED, POLICY, USAGE, Failure
 from ratelimit.cli.loading import load
-from ratelimit.cli.replay.inputs import notes_on, open_inputs, show_disorder, trace_options, traces_json
-from ratelimit.cli.replay.progress import shown
 from ratelimit.cli.terminal import note, print_json
+from ratelimit.cli.traces import notes_on, open_inputs, show_disorder, shown, trace_options, traces_json
 from ratelimit.clock import ManualClock
 from ratelimit.inspection.formatting import amount, count, instant
+from ratelimit.lab.traces import TraceUnreadable
 from ratelimit.policy import Policy
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.factory import private_store, wish_of
-from ratelimit.traces import TraceUnreadable
 
 USEFUL_DAYS = 30
 

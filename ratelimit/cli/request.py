@@ -23,10 +23,9 @@ from ratelimit.cli.failure import INPUT, Failure
 from ratelimit.cli.terminal import note
 from ratelimit.environment.spelling import nearest
 from ratelimit.facts.sources import given_words, source_of
+from ratelimit.lab.records import Fields, carried
 from ratelimit.parsing.json import read_json
 from ratelimit.policy.compile.compiled import CompiledPolicy
-from ratelimit.replay.facts import carried
-from ratelimit.traces import Fields
 
 _SIMPLE = ("ip", "user_agent", "time")
 _HASH = re.compile("[0-9a-f]{8}(?:[0-9a-f]{8})?")

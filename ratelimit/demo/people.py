@@ -1,6 +1,6 @@
 """The callers of the demo's API, and how they behave.
 
-Pure data and arithmetic; `population.py` plays it. Each person has an account
+Pure data and arithmetic; `crowd.py` plays it. Each person has an account
 (an API key) of some age, a payment method, a client program, and places to call from.
 Honest people keep to the rates that the policy grants, whatever they share; each greedy
 population presses on one limit in its own way. The school shares with the campaign all
@@ -11,6 +11,7 @@ are private, a carrier's (RFC 6598) or set aside for examples and tests.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -203,9 +204,16 @@ def fastest_pause_s(population: Population) -> float:
     return population.pause_s * 0.75 * (_FASTEST if population.unevenness else 1.0)
 
 
-def account_of(population: Population, person: int) -> str:
+def _account(population: Population, person: int) -> str:
     """Return a person's API key."""
     return f"demo-{population.name.replace(' ', '-')}-{person + 1}"
+
+
+def everyone() -> Iterator[tuple[Population, int, Person]]:
+    """Yield each person with the population, and the number in it."""
+    for population in POPULATIONS:
+        for number in range(population.people):
+            yield population, number, person_of(population, number)
 
 
 def person_of(population: Population, person: int) -> Person:
@@ -213,7 +221,7 @@ def person_of(population: Population, person: int) -> Person:
     dice = random.Random(f"{population.name}/{person}")
     pace = dice.lognormvariate(0.0, population.unevenness) if population.unevenness else 1.0
     return Person(
-        account=account_of(population, person),
+        account=_account(population, person),
         card=_card_of(population, person),
         program=population.programs[person % len(population.programs)],
         pause_s=population.pause_s * min(max(pace, _FASTEST), _SLOWEST),
@@ -233,8 +241,9 @@ def _card_of(population: Population, person: int) -> str | None:
             return None
 
 
-def address_of(index: int, population: Population, person: int, call: int) -> str:
+def address_of(population: Population, person: int, call: int) -> str:
     """Return where a person's call comes from."""
+    index = POPULATIONS.index(population)
     match population.places:
         case "home":
             return _home(index, person)

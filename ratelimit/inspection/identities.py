@@ -9,7 +9,7 @@ from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED
 from ratelimit.policy.compile.compiled import IdentitySpec
 
 if TYPE_CHECKING:
-    from ratelimit.replay.facts import RecordFacts
+    from ratelimit.lab.records import RecordFacts
 
 
 def short_hash(value: int) -> str:

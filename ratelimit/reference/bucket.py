@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from ratelimit.reference.reading import DEEP_NS, RuleQuestion, ceiling_division
+from ratelimit.reference.reading import DEEP_NS, Algorithm, RuleQuestion, ceiling_division
 from ratelimit.reference.rule import RuleSpec
 
 TICKS = 16
@@ -22,7 +22,7 @@ TICKS = 16
 
 
 @dataclass(frozen=True)
-class TokenBucket:
+class TokenBucket(Algorithm):
     """`quota` units a period flow in; `burst` is the most that fit at one instant.
 
     `counted` is the most that corrections count: the burst, and the debt beyond it.
@@ -97,8 +97,6 @@ class TokenBucket:
 
     def reset_after(self, state: int | None, now_ns: int) -> int:
         return ceiling_division(self.arrival(state, now_ns) - TICKS * now_ns, TICKS)
-
-    is_indivisible = False
 
     def returnable(self, state: int | None, receipt: int, units: int, now_ns: int) -> int:
         """Return how many units of a charge have not drained, or not all of them.

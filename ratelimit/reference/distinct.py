@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from ratelimit.reference.reading import DEEP_NS, RuleQuestion
+from ratelimit.reference.reading import DEEP_NS, Algorithm, RuleQuestion
 from ratelimit.reference.rule import RuleSpec
 
 
@@ -26,8 +26,10 @@ class WindowMembers(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Distinct:
+class Distinct(Algorithm):
     """At most `quota` members in each aligned window."""
+
+    is_indivisible = True
 
     quota: int
     period_ns: int
@@ -37,10 +39,6 @@ class Distinct:
     def of(cls, spec: RuleSpec, asked: RuleQuestion) -> Self:
         """Return the algorithm with a rule's numbers."""
         return cls(spec.quota, spec.period_ns, asked.member)
-
-    @property
-    def ceiling(self) -> int:
-        return self.quota
 
     def current(self, state: WindowMembers | None, now_ns: int) -> WindowMembers:
         """Return what this window has seen; a stored later window stays."""
@@ -60,15 +58,15 @@ class Distinct:
         members = self.current(state, now_ns).members
         return self.member in members or len(members) < self.quota
 
+    def used(self, state: WindowMembers | None, now_ns: int) -> int:
+        return len(self.current(state, now_ns).members)
+
     def charge(
         self, state: WindowMembers | None, now_ns: int, cost: int
     ) -> tuple[WindowMembers | None, bool]:
         """Remember the member; the receipt says whether it was new."""
         seen = self.current(state, now_ns)
         return seen._replace(members=seen.members | {self.member}), self.member not in seen.members
-
-    def remaining(self, state: WindowMembers | None, now_ns: int) -> int:
-        return max(0, self.quota - len(self.current(state, now_ns).members))
 
     def retry_after(self, state: WindowMembers | None, now_ns: int, cost: int) -> int:
         if self.allows(state, now_ns, cost):
@@ -78,12 +76,6 @@ class Distinct:
     def reset_after(self, state: WindowMembers | None, now_ns: int) -> int:
         seen = self.current(state, now_ns)
         return seen.start_ns + self.period_ns - now_ns if seen.members else 0
-
-    is_indivisible = True
-
-    def returnable(self, state: WindowMembers | None, receipt: bool, units: int, now_ns: int) -> int:
-        """Return the units: a member is only ever taken back whole."""
-        return units
 
     def settle(
         self, state: WindowMembers | None, receipt: bool, cost: int, actual: int, now_ns: int

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from ratelimit.reference.reading import DEEP_NS, RuleQuestion, shortest_wait
+from ratelimit.reference.reading import DEEP_NS, Algorithm, RuleQuestion
 from ratelimit.reference.rule import RuleSpec
 
 
@@ -26,7 +26,7 @@ Records = tuple[Record, ...]
 
 
 @dataclass(frozen=True)
-class SlidingLog:
+class SlidingLog(Algorithm):
     """`quota` units in any period; corrections count `counted` at most."""
 
     quota: int
@@ -38,10 +38,6 @@ class SlidingLog:
         """Return the algorithm with a rule's numbers."""
         return cls(spec.quota, spec.period_ns, spec.most_counted)
 
-    @property
-    def ceiling(self) -> int:
-        return self.quota
-
     def instant(self, records: Records | None, now_ns: int) -> int:
         """Return the time that counts: no earlier than the newest record's."""
         return max(now_ns, records[-1].at_ns) if records else now_ns
@@ -50,16 +46,13 @@ class SlidingLog:
         """Return the log; when its newest record is deep ahead, all in use is one record of now."""
         if not records or records[-1].at_ns <= now_ns + self.period_ns + DEEP_NS:
             return records
-        in_use = min(self.load(records, now_ns), self.quota)
+        in_use = min(self.used(records, now_ns), self.quota)
         return (Record(now_ns, in_use, records[-1].number + 1),)
 
-    def load(self, records: Records | None, now_ns: int) -> int:
+    def used(self, records: Records | None, now_ns: int) -> int:
         """Return the units that count now."""
         since_ns = self.instant(records, now_ns) - self.period_ns
         return sum(record.units for record in records or () if record.at_ns > since_ns)
-
-    def allows(self, records: Records | None, now_ns: int, cost: int) -> bool:
-        return self.load(records, now_ns) + cost <= self.quota
 
     def charge(
         self, records: Records | None, now_ns: int, cost: int
@@ -69,17 +62,6 @@ class SlidingLog:
             return records, (-1,)
         number = records[-1].number + 1 if records else 0
         return (*(records or ()), Record(self.instant(records, now_ns), cost, number)), (number,)
-
-    def remaining(self, records: Records | None, now_ns: int) -> int:
-        return max(0, self.quota - self.load(records, now_ns))
-
-    def retry_after(self, records: Records | None, now_ns: int, cost: int) -> int:
-        return shortest_wait(lambda wait_ns: self.allows(records, now_ns + wait_ns, cost))
-
-    def reset_after(self, records: Records | None, now_ns: int) -> int:
-        return shortest_wait(lambda wait_ns: self.load(records, now_ns + wait_ns) == 0)
-
-    is_indivisible = False
 
     def counting(self, records: Records | None, receipt: tuple[int, ...], now_ns: int) -> Records:
         """Return a charge's records that still count, the newest first."""
@@ -102,7 +84,7 @@ class SlidingLog:
         changed: dict[int, int] = {}
         own = self.counting(records, receipt, now_ns)
         if actual > cost:
-            extra = min(actual - cost, max(0, self.counted - self.load(records, now_ns)))
+            extra = min(actual - cost, max(0, self.counted - self.used(records, now_ns)))
             if extra == 0:
                 return records, receipt, 0
             if not own or own[0].number not in receipt[1:]:

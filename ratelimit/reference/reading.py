@@ -7,7 +7,7 @@ that it is handed and hands back; `None` is the state of a key never seen.
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Self
 
 from ratelimit.reference.rule import RuleSpec
 
@@ -34,18 +34,29 @@ class RuleQuestion(NamedTuple):
     """By worker when it last gave a sign of life."""
 
 
-class Algorithm(Protocol):
-    """One way of counting. `now_ns` is an argument everywhere; costs are whole units."""
+class Algorithm:
+    """One way of counting. `now_ns` is an argument everywhere; costs are whole units.
+
+    Most count units against a ceiling; those say what is `used`, and the rest follows.
+    """
+
+    is_indivisible = False
+    """True if a charge is only ever given back whole."""
+    quota: int
 
     @classmethod
     def of(cls, spec: RuleSpec, asked: RuleQuestion) -> Self:
         """Return the algorithm with a rule's numbers."""
-        ...
+        raise NotImplementedError
 
     @property
     def ceiling(self) -> int:
         """The largest cost that can ever be allowed; above it, waiting cannot help."""
-        ...
+        return self.quota
+
+    def used(self, state: Any, now_ns: int) -> int:
+        """Return the units that count now."""
+        raise NotImplementedError
 
     def anchored(self, state: Any, now_ns: int) -> Any:
         """Return the state as it counts after the clock has stepped back *deep*.
@@ -56,40 +67,35 @@ class Algorithm(Protocol):
         taken to be in use as of now. The wait is that of a key that has just spent it.
         Every decision keeps what this returns, even one that refuses.
         """
-        ...
+        return state
 
     def allows(self, state: Any, now_ns: int, cost: int) -> bool:
         """Return whether `cost` units fit now."""
-        ...
+        return self.used(state, now_ns) + cost <= self.ceiling
 
     def charge(self, state: Any, now_ns: int, cost: int) -> tuple[Any, Any]:
         """Take `cost` units that were allowed; return the new state and a receipt."""
-        ...
+        raise NotImplementedError
 
     def remaining(self, state: Any, now_ns: int) -> int:
         """Return the most units that would be allowed now; never negative."""
-        ...
+        return max(0, self.ceiling - self.used(state, now_ns))
 
     def retry_after(self, state: Any, now_ns: int, cost: int) -> int:
         """Return the shortest wait until a refused cost is allowed, if nothing else happens."""
-        ...
+        return shortest_wait(lambda wait_ns: self.allows(state, now_ns + wait_ns, cost))
 
     def reset_after(self, state: Any, now_ns: int) -> int:
         """Return how long until the whole quota is back; 0 when it is."""
-        ...
-
-    @property
-    def is_indivisible(self) -> bool:
-        """True if a charge is only ever given back whole."""
-        ...
+        return shortest_wait(lambda wait_ns: self.used(state, now_ns + wait_ns) == 0)
 
     def returnable(self, state: Any, receipt: Any, units: int, now_ns: int) -> int:
         """Return how many of a charge's `units` can still be given back."""
-        ...
+        return units
 
     def settle(self, state: Any, receipt: Any, cost: int, actual: int, now_ns: int) -> tuple[Any, Any, int]:
         """Count more for a charge, or give back what can be; return new state and receipt, and what moved."""
-        ...
+        raise NotImplementedError
 
 
 def shortest_wait(allowed_after: Callable[[int], bool]) -> int:

@@ -3,34 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 from ratelimit.algorithms import OF_UNITS, WITH_BURST
-
-
-class Rule(Protocol):
-    """The part of a rule that is read (`ratelimit.core.algorithms.rule`)."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def algorithm(self) -> str: ...
-    @property
-    def quota(self) -> int: ...
-    @property
-    def period_ns(self) -> int: ...
-    @property
-    def burst(self) -> int: ...
-    @property
-    def debt(self) -> int: ...
-    @property
-    def salt(self) -> int: ...
-    @property
-    def shadow(self) -> bool: ...
-    @property
-    def enforced_ppm(self) -> int: ...
-    @property
-    def calendar(self) -> tuple[int, ...] | None: ...
 
 
 @dataclass(frozen=True)
@@ -51,21 +26,11 @@ class RuleSpec:
     """Most units beyond the burst or quota that corrections charge; None: as much again."""
 
     @classmethod
-    def of(cls, rule: Rule) -> RuleSpec:
+    def of(cls, rule: Any) -> RuleSpec:
         """Return the numbers of a rule that a store is given."""
-        return cls(
-            rule.algorithm,
-            rule.quota,
-            rule.period_ns,
-            rule.burst if rule.algorithm in WITH_BURST else None,
-            rule.name,
-            rule.salt,
-            rule.shadow,
-            rule.enforced_ppm,
-            rule.calendar,
-            rule.period_ns,
-            rule.debt,
-        )
+        own = {name: getattr(rule, name) for name in _OF_RULE}
+        burst = rule.burst if rule.algorithm in WITH_BURST else None
+        return cls(**own, burst=burst, lease_ns=rule.period_ns)
 
     @property
     def most(self) -> int:
@@ -81,3 +46,9 @@ class RuleSpec:
     def counts_units(self) -> bool:
         """True if costs other than one mean something to this algorithm."""
         return self.algorithm in OF_UNITS
+
+
+_OF_RULE = (
+    *("algorithm", "quota", "period_ns", "name", "salt", "shadow", "enforced_ppm", "calendar", "debt"),
+)
+"""What a rule that a store is given (`ratelimit.core.algorithms.rule`) calls as the specification does."""

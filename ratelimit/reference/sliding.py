@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from ratelimit.reference.reading import DEEP_NS, RuleQuestion, shortest_wait
+from ratelimit.reference.reading import DEEP_NS, Algorithm, RuleQuestion
 from ratelimit.reference.rule import RuleSpec
 from ratelimit.reference.window import corrected
 
@@ -25,7 +25,7 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SlidingWindow:
+class SlidingWindow(Algorithm):
     """`quota` units in each window, and nearly so in any interval as long."""
 
     quota: int
@@ -37,10 +37,6 @@ class SlidingWindow:
     def of(cls, spec: RuleSpec, asked: RuleQuestion) -> Self:
         """Return the algorithm with a rule's numbers."""
         return cls(spec.quota, spec.period_ns, spec.most_counted)
-
-    @property
-    def ceiling(self) -> int:
-        return self.quota
 
     def number(self, now_ns: int) -> int:
         """Return the number of the window `now_ns` lies in."""
@@ -90,17 +86,12 @@ class SlidingWindow:
         load = self.load(self.current(state, self.number(now_ns)), now_ns)
         return max(0, (self.quota * self.period_ns - load) // self.period_ns)
 
-    def retry_after(self, state: Pair | None, now_ns: int, cost: int) -> int:
-        return shortest_wait(lambda wait_ns: self.allows(state, now_ns + wait_ns, cost))
-
     def reset_after(self, state: Pair | None, now_ns: int) -> int:
         """Return when both counts have left: this window's leave a whole window after its end."""
         pair = self.current(state, self.number(now_ns))
         if pair.units:
             return self.end(pair) + self.period_ns - now_ns
         return self.end(pair) - now_ns if pair.previous else 0
-
-    is_indivisible = False
 
     def returnable(self, state: Pair | None, receipt: int, units: int, now_ns: int) -> int:
         """Return the units while the window that was charged is one of the two that count."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from ratelimit.reference.reading import NANOSECONDS, RuleQuestion
+from ratelimit.reference.reading import NANOSECONDS, Algorithm, RuleQuestion
 from ratelimit.reference.rule import RuleSpec
 
 
@@ -26,13 +26,15 @@ Held = tuple[Slot, ...]
 
 
 @dataclass(frozen=True)
-class Concurrency:
+class Concurrency(Algorithm):
     """At most `quota` slots held.
 
     Args:
         last_seen_ns: tells when a worker last gave a sign of life.
         worker: the one that asks.
     """
+
+    is_indivisible = True
 
     quota: int
     lease_ns: int
@@ -44,20 +46,12 @@ class Concurrency:
         """Return the algorithm with a rule's numbers."""
         return cls(spec.quota, spec.lease_ns, asked.last_seen_ns.__getitem__, asked.worker)
 
-    @property
-    def ceiling(self) -> int:
-        return self.quota
-
     def live(self, held: Held | None, now_ns: int) -> Held:
         """Return the slots of workers that were heard of within the lease."""
         return tuple(slot for slot in held or () if now_ns - self.last_seen_ns(slot.worker) < self.lease_ns)
 
-    def anchored(self, held: Held | None, now_ns: int) -> Held | None:
-        """Return the slots: they end by being released, not by time."""
-        return held
-
-    def allows(self, held: Held | None, now_ns: int, cost: int) -> bool:
-        return len(self.live(held, now_ns)) + cost <= self.quota
+    def used(self, held: Held | None, now_ns: int) -> int:
+        return len(self.live(held, now_ns))
 
     def charge(self, held: Held | None, now_ns: int, cost: int) -> tuple[Held | None, tuple[int, ...]]:
         """Take `cost` slots; the receipt lists their numbers."""
@@ -66,21 +60,12 @@ class Concurrency:
         taken = tuple(Slot(self.worker, number) for number in numbers)
         return self.live(held, now_ns) + taken, numbers
 
-    def remaining(self, held: Held | None, now_ns: int) -> int:
-        return max(0, self.quota - len(self.live(held, now_ns)))
-
     def retry_after(self, held: Held | None, now_ns: int, cost: int) -> int:
         """Return a second: no worker can know when a request at work ends."""
         return 0 if self.allows(held, now_ns, cost) else NANOSECONDS
 
     def reset_after(self, held: Held | None, now_ns: int) -> int:
         return self.lease_ns if self.live(held, now_ns) else 0
-
-    is_indivisible = True
-
-    def returnable(self, held: Held | None, receipt: tuple[int, ...], units: int, now_ns: int) -> int:
-        """Return the units: slots are held until they are given back."""
-        return units
 
     def settle(
         self, held: Held | None, receipt: tuple[int, ...], cost: int, actual: int, now_ns: int

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from ratelimit.reference.hashing import key_hash, mix
-from ratelimit.reference.reading import DEEP_NS, NANOSECONDS, RuleQuestion
+from ratelimit.reference.reading import DEEP_NS, NANOSECONDS, Algorithm, RuleQuestion
 from ratelimit.reference.rule import RuleSpec
 
 
@@ -25,7 +25,7 @@ class Count(NamedTuple):
 
 
 @dataclass(frozen=True)
-class FixedWindow:
+class FixedWindow(Algorithm):
     """`quota` units in each window; corrections count `counted` at most."""
 
     quota: int
@@ -37,10 +37,6 @@ class FixedWindow:
     def of(cls, spec: RuleSpec, asked: RuleQuestion) -> Self:
         """Return the algorithm with a rule's numbers."""
         return cls(spec.quota, spec.period_ns, spec.most_counted, spec.calendar)
-
-    @property
-    def ceiling(self) -> int:
-        return self.quota
 
     def start(self, now_ns: int) -> int:
         """Return the beginning of the window `now_ns` lies in."""
@@ -74,8 +70,8 @@ class FixedWindow:
             return Count(start_ns, state.units)
         return state
 
-    def allows(self, state: Count | None, now_ns: int, cost: int) -> bool:
-        return self.current(state, now_ns).units + cost <= self.quota
+    def used(self, state: Count | None, now_ns: int) -> int:
+        return self.current(state, now_ns).units
 
     def charge(self, state: Count | None, now_ns: int, cost: int) -> tuple[Count | None, int]:
         """Return the new count; the receipt names the window that was charged."""
@@ -83,9 +79,6 @@ class FixedWindow:
         if cost == 0:
             return state, count.start_ns
         return Count(count.start_ns, count.units + cost), count.start_ns
-
-    def remaining(self, state: Count | None, now_ns: int) -> int:
-        return max(0, self.quota - self.current(state, now_ns).units)
 
     def retry_after(self, state: Count | None, now_ns: int, cost: int) -> int:
         if self.allows(state, now_ns, cost):
@@ -95,8 +88,6 @@ class FixedWindow:
     def reset_after(self, state: Count | None, now_ns: int) -> int:
         count = self.current(state, now_ns)
         return self.end(count.start_ns) - now_ns if count.units else 0
-
-    is_indivisible = False
 
     def returnable(self, state: Count | None, receipt: int, units: int, now_ns: int) -> int:
         """Return the units while the window that was charged counts."""
@@ -170,12 +161,6 @@ class CarriedWindow(FixedWindow):
         count = self.current(state, now_ns)
         return count if count.units else state
 
-    def allows(self, state: Count | None, now_ns: int, cost: int) -> bool:
-        return self.current(state, now_ns).units + cost <= self.burst
-
-    def remaining(self, state: Count | None, now_ns: int) -> int:
-        return max(0, self.burst - self.current(state, now_ns).units)
-
     def retry_after(self, state: Count | None, now_ns: int, cost: int) -> int:
         """Return the wait for the next window, or for the one after it."""
         if self.allows(state, now_ns, cost):
@@ -196,7 +181,7 @@ class CarriedWindow(FixedWindow):
 
 
 @dataclass(frozen=True)
-class Lifetime:
+class Lifetime(Algorithm):
     """`quota` units in all, and what was added. The state is what was used, less what was added.
 
     Corrections count `counted` at most. Time gives nothing back, so no wait helps.
@@ -210,33 +195,18 @@ class Lifetime:
         """Return the algorithm with a rule's numbers."""
         return cls(spec.quota, spec.most_counted)
 
-    @property
-    def ceiling(self) -> int:
-        return self.quota
-
-    is_indivisible = False
-
-    def anchored(self, state: int | None, now_ns: int) -> int | None:
-        return state
-
-    def allows(self, state: int | None, now_ns: int, cost: int) -> bool:
-        return (state or 0) + cost <= self.quota
+    def used(self, state: int | None, now_ns: int) -> int:
+        return state or 0
 
     def charge(self, state: int | None, now_ns: int, cost: int) -> tuple[int | None, int]:
         """Return what is used; a charge counts for ever, so the receipt says nothing."""
         return ((state or 0) + cost if cost else state), 0
-
-    def remaining(self, state: int | None, now_ns: int) -> int:
-        return max(0, self.quota - (state or 0))
 
     def retry_after(self, state: int | None, now_ns: int, cost: int) -> int:
         return 0 if self.allows(state, now_ns, cost) else -1
 
     def reset_after(self, state: int | None, now_ns: int) -> int:
         return 0
-
-    def returnable(self, state: int | None, receipt: int, units: int, now_ns: int) -> int:
-        return units
 
     def settle(
         self, state: int | None, receipt: int, cost: int, actual: int, now_ns: int

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from ratelimit.clock import ManualClock
+from ratelimit.lab.replay import Replay
+from ratelimit.lab.traces import open_reader
 from ratelimit.policy import Policy
-from ratelimit.replay.run import Replay
 from ratelimit.stores.factory import private_store
-from ratelimit.traces import open_reader
 
 POLICY = Policy.load(Path(__file__).parents[2] / "examples" / "llm-api" / "policy.toml")
 DAY_S = 86_400

@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"wsgi", "grpc", "serving", "console"}),
     frozenset({"testing", "integrations"}),
     frozenset({"inspection", "asgi"}),
-    frozenset({"replay", "worker", "http"}),
+    frozenset({"lab", "worker", "http"}),
     frozenset({"limiter"}),
     frozenset({"runtime"}),
     *(frozenset({feature}) for feature in parts.FEATURES if feature != "usage"),
@@ -30,7 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"clustering", "tiers"}),
     frozenset({"stores.factory"}),
     frozenset({"telemetry", "identity", "stores", "policy"}),
-    frozenset({"correlation", "usage", "traces", "model"}),
+    frozenset({"correlation", "usage", "model"}),
     frozenset({"core", "reference"}),
     frozenset({"events"}),
     frozenset({"errors", "clock", "decision"}),
@@ -54,7 +54,7 @@ FLOORS = {
     "access": "identity",
     "memory": "stores",
     "history": "stores",
-    "logs": "replay",
+    "logs": "lab",
     "server": "stores",
     "metrics": "telemetry",
     "following": "worker",
@@ -62,7 +62,7 @@ FLOORS = {
     "reports": "worker",
     "explanation": "inspection",
 }
-PURE = ("core", "reference", "policy", "identity", "correlation", "usage", "model", "traces")
+PURE = ("core", "reference", "policy", "identity", "correlation", "usage", "model")
 IMPURE = {
     "asyncio", "threading", "logging", "time", "socket", "ssl", "random",
     "redis", "prometheus_client", "starlette", "click", "rich",
@@ -73,7 +73,6 @@ OWNERS = {
     "click": ("cli", "demo"),
     "rich": ("cli", "demo"),
     "opentelemetry": ("integrations",),
-    "pyarrow": ("traces/parquet",),
     "yaml": ("parsing/yaml", "serving/domains"),
     "tomllib": ("parsing/toml",),
     "starlette": ("asgi", "console", "demo", "integrations"),

@@ -86,7 +86,7 @@ CLIENT = ("asyncio", "ssl", "concurrent.futures", "redis", "ratelimit.inspection
 """What asks a server, where the policy names one."""
 EXPOSITION = ("prometheus_client", "http.client", "http.server", "urllib.request")
 """What reads a page of metrics."""
-REPLAY = ("ratelimit.replay.run", "ratelimit.traces.reader", "ratelimit.traces.formats")
+REPLAY = ("ratelimit.lab.replay", "ratelimit.lab.traces")
 """What reads a trace, where one is given."""
 DOES_WITHOUT = (*WEB, *WORKER, *CLIENT, *EXPOSITION, *REPLAY)
 NEEDS = {"ratelimit.cli.top": ("ssl", *EXPOSITION), "ratelimit.cli.console": WEB}

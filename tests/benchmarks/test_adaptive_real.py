@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.adaptive.real.run import MEANS, SHORT
 from benchmarks.adaptive.real.table import print_real
-from ratelimit.demo.saturated.callers import TARGET_S
+from ratelimit.demo.saturated import TARGET_S
 
 COLUMNS = ("in_time", "share", "p50", "p95", "p99", "refused", "given_up")
 

@@ -19,26 +19,28 @@ from rich.console import Console
 
 from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.overview import Overview
-from ratelimit.demo.accounts import Accounts
-from ratelimit.demo.actors import report_of
-from ratelimit.demo.api import create
-from ratelimit.demo.board import plain_line, render
-from ratelimit.demo.outcome import grants_of_policy
+from ratelimit.demo.api import Accounts, create, report_of
+from ratelimit.demo.outcome import (
+    Grant,
+    State,
+    account_of,
+    as_json,
+    grants_of_policy,
+    judge,
+    picture,
+    plain_line,
+    print_verdict,
+)
 from ratelimit.demo.people import (
     CLUSTER_LIMIT,
     POPULATIONS,
-    account_of,
     address_of,
+    everyone,
     fastest_pause_s,
     person_of,
 )
 from ratelimit.demo.run import DemoFailed, free_port, policy_path, run
-from ratelimit.demo.show import print_verdict
-from ratelimit.demo.state import State
-from ratelimit.demo.verdict import Grant, as_json, judge
-from ratelimit.demo.verdict import account_of as account_of_run
 from ratelimit.policy import Policy
-from ratelimit.telemetry.snapshot import LimitCounts, Snapshot
 from tests.cli.running import run as run_command
 from tests.support.redis.port import free_port as unused_port
 from tests.support.redis.server import Server
@@ -54,14 +56,13 @@ def report(elapsed_s: float, **changes: tuple[int, dict[str, int]]) -> State:
         admitted, refused = changes.get(population.name.replace(" ", "_"), (0, {population.limit or "": 1}))
         if population.honest and population.name not in changes:
             admitted, refused = 100, {}
-        sent = admitted + sum(refused.values())
-        populations[population.name] = {"sent": sent, "admitted": admitted, "refused": refused, "failed": 0}
-    state.take_report(json.dumps({"elapsed_s": elapsed_s, "populations": populations}))
+        populations[population.name] = {"admitted": admitted, "refused": refused, "failed": 0}
+    state.take_report(json.dumps({"elapsed_s": elapsed_s, "decided": [0], "populations": populations}))
     return state
 
 
 def good(state: State) -> dict[str, bool]:
-    return {line.name: line.good for line in judge(state, GRANTS)}
+    return {line.population.name: line.good for line in judge(state, GRANTS)}
 
 
 def test_demos_policy_is_without_a_complaint() -> None:
@@ -84,14 +85,11 @@ def test_honest_people_stay_inside_what_is_granted() -> None:
 
 
 def test_everyone_is_somebody_else() -> None:
-    accounts = [
-        account_of(population, person) for population in POPULATIONS for person in range(population.people)
-    ]
+    accounts = [person.account for _, _, person in everyone()]
     assert len(set(accounts)) == len(accounts)
     homes = {
-        address_of(index, population, person, 0)
-        for index, population in enumerate(POPULATIONS)
-        for person in range(population.people)
+        address_of(population, number, 0)
+        for population, number, _ in everyone()
         if population.places == "home"
     }
     assert len(homes) == sum(p.people for p in POPULATIONS if p.places == "home")
@@ -152,7 +150,7 @@ def test_campaign_that_is_never_one_actor_is_no_success() -> None:
 def test_certain_honest_account_is_a_bad_verdict_and_a_likely_one_is_not() -> None:
     assert good(campaigning(320, 500))["customers"]
     assert not good(campaigning(320, 500, honest=1))["customers"]
-    lines = {line.name: line for line in judge(campaigning(320, 500), GRANTS)}
+    lines = {line.population.name: line for line in judge(campaigning(320, 500), GRANTS)}
     assert lines["school"].good
     assert (
         lines["school"].sentence() == "school: 0 refused of 100; 60 accounts likely one actor, and left alone"
@@ -170,7 +168,7 @@ def test_school_shares_with_the_campaign_what_is_free_and_not_what_costs() -> No
         len(campaign.programs),
     )
     assert len({person_of(school, person).card for person in range(school.people)}) >= 3
-    addresses = {address_of(4, school, person, call) for person in range(school.people) for call in range(9)}
+    addresses = {address_of(school, person, call) for person in range(school.people) for call in range(9)}
     assert len(addresses) == 4
 
 
@@ -181,7 +179,7 @@ async def test_application_says_who_pays_and_since_when_of_accounts_it_knows() -
         seen.append(scope["state"])
 
     accounts = Accounts(app, now_s=1_800_000_000)
-    for key in (account_of(POPULATIONS[0], 0), "me"):
+    for key in (person_of(POPULATIONS[0], 0).account, "me"):
         scope = {"type": "http", "headers": [(b"x-api-key", key.encode())], "state": {"kept": 1}}
         await accounts(scope, None, None)  # type: ignore[arg-type]
     created = seen[0].pop("account_created")
@@ -191,7 +189,7 @@ async def test_application_says_who_pays_and_since_when_of_accounts_it_knows() -
 
 def test_summary_compares_with_limits_per_account_alone() -> None:
     state = campaigning(320, 500)
-    assert account_of_run(state) == [
+    assert account_of(state) == [
         ("campaign", "320 of 820 requests admitted; limits per account alone: all 820"),
         ("honest", "0 of 500 requests refused; of 200 accounts 0 certain, 60 likely"),
     ]
@@ -222,7 +220,7 @@ def test_verdict_speaks_to_people_and_machines() -> None:
     state = report(20, hammer=(90, {"requests": 500}))
     lines = judge(state, GRANTS)
     assert lines[0].sentence() == "customers: 0 refused of 100"
-    (hammer,) = [line for line in lines if line.name == "hammer"]
+    (hammer,) = [line for line in lines if line.population.name == "hammer"]
     assert hammer.sentence() == "hammer: 500 refused of 590 by “requests”, 90 a minute (granted: 90)"
     told = as_json(state, lines)
     assert told["good"] is True
@@ -237,16 +235,12 @@ def test_grants_come_from_the_policy() -> None:
 
 
 @pytest.mark.parametrize("width", [60, 80, 130])
-def test_board_fits_its_terminal(width: int) -> None:
+def test_picture_fits_its_terminal(width: int) -> None:
     state = report(10, hammer=(90, {"requests": 500}), campaign=(320, {CLUSTER_LIMIT: 500}))
     state.take_actors(found())
-    state.snapshot = Snapshot(
-        limits={"requests": LimitCounts(90, 500), "networks a day": LimitCounts(5, 0, 2, shadow=True)},
-        latency={0.000003: 50, float("inf"): 60},
-    )
     console = Console(width=width, color_system=None, force_terminal=True)
     with console.capture() as capture:
-        console.print(render(state, width, 24))
+        console.print(picture(state, width))
     lines = capture.get().splitlines()
     assert max(map(len, lines)) <= width
     assert len(lines) < 24
@@ -326,7 +320,7 @@ def children(mark: str) -> set[str]:
                 continue
         except (OSError, ValueError):
             continue
-        if b"ratelimit.demo.server" in words or b"ratelimit.demo.population" in words:
+        if b"ratelimit.demo.server" in words or b"ratelimit.demo.crowd" in words:
             found.add(entry.name)
     return found
 

@@ -14,8 +14,8 @@ from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.description import verdict_word
 from ratelimit.correlation.overview import overviews_of
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.demo.accounts import known_accounts
-from ratelimit.demo.people import CLUSTER_LIMIT, POPULATIONS, account_of, address_of, person_of
+from ratelimit.demo.api import known_accounts
+from ratelimit.demo.people import CLUSTER_LIMIT, POPULATIONS, address_of, everyone, person_of
 from ratelimit.demo.run import policy_path
 from ratelimit.identity.fact import Context
 from ratelimit.policy import Policy
@@ -45,20 +45,19 @@ class Play:
         self._dice = random.Random(seed)
         self._of: dict[int, str] = {}
         self._due: list[tuple[float, int, int, int]] = []
-        for index, population in enumerate(POPULATIONS):
-            for number in range(population.people):
-                pause_s = person_of(population, number).pause_s
-                heapq.heappush(self._due, (START_S + self._dice.uniform(0, pause_s), index, number, 0))
+        for population, number, person in everyone():
+            due_s = START_S + self._dice.uniform(0, person.pause_s)
+            heapq.heappush(self._due, (due_s, POPULATIONS.index(population), number, 0))
 
     def until(self, seconds: float) -> None:
         while self._due[0][0] < START_S + seconds:
             at_s, index, number, call = heapq.heappop(self._due)
             population = POPULATIONS[index]
             person = person_of(population, number)
-            account = account_of(population, number).encode()
+            account = person.account.encode()
             headers = [(b"x-api-key", account), (b"user-agent", person.program.encode())]
             context = Context(state=self._known[account])
-            row = self.bound.extractor.extract(headers, address_of(index, population, number, call), context)
+            row = self.bound.extractor.extract(headers, address_of(population, number, call), context)
             self._of[row[self._principal]] = population.name
             now_ns = int(at_s * NS)
             self.correlator.observe(row, now_ns)

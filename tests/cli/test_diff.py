@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.cli.diff.comparison import Comparison
+from ratelimit.lab.diff import Comparison
+from ratelimit.lab.traces import Batch
 from ratelimit.policy import Policy
-from ratelimit.traces import Batch
 from tests.cli.running import NOW_S, post, run
 
 HEAD = """\

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ratelimit.replay.run import Replay
+from ratelimit.lab.replay import Replay
 from tests.cli.running import post, run, write_policy, write_trace
 from tests.cli.test_replay import replay
 from tests.support.policy_lines import at_top, tuned

@@ -68,10 +68,10 @@ def test_formats_and_maps_reach_the_limits(tmp_path: Path) -> None:
     ]
     summary = json.loads(run("replay", policy, write(tmp_path, "n", nginx), "--json").stdout)
     assert (summary["format"], summary["requests"], summary["refused"]) == ("nginx-json", 5, 2)
-    table = ["when,key", *(f"{NOW_S},k" for _ in range(5))]
+    table = [{"when": NOW_S, "key": "k"}] * 5
     mapping = ("--map", "time=when,method==GET", "--map", "path==/,account=key")
     summary = json.loads(run("replay", policy, write(tmp_path, "c", table), *mapping, "--json").stdout)
-    assert (summary["format"], summary["requests"], summary["refused"]) == ("csv", 5, 2)
+    assert (summary["format"], summary["requests"], summary["refused"]) == ("ndjson", 5, 2)
 
 
 def test_input_of_which_nothing_is_read_is_an_error(tmp_path: Path) -> None:

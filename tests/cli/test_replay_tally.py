@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ratelimit.replay import tally
-from ratelimit.replay.tally import LimitTally
+from ratelimit.lab import replay as tally
+from ratelimit.lab.replay import LimitTally
 
 
 def test_refusals_are_counted_by_key_and_the_first_record_is_shown() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ratelimit.demo.saturated.callers import TARGET_S, Outcome, Second
-from ratelimit.demo.saturated.engine import CAPACITY
+from ratelimit.demo.engine import CAPACITY
+from ratelimit.demo.saturated import TARGET_S, Outcome, Second
 from tests.cli.running import run
 from tests.support.stopwatch import calmly
 
@@ -51,7 +51,7 @@ def test_figures_are_shown_side_by_side(monkeypatch: pytest.MonkeyPatch):
         begun(True)
         return without, limited
 
-    monkeypatch.setattr("ratelimit.demo.saturated.run.play", play)
+    monkeypatch.setattr("ratelimit.demo.saturated.play", play)
     result = run("demo", "--saturated", "--seconds", "4")
     assert result.exit_code == 0, result.output
     rows = [re.sub(r"\s+", " ", line).strip() for line in result.output.splitlines()]

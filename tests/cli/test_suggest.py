@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.cli.suggest.usage import Usage, percentile, rounded_up
+from ratelimit.lab.suggest import Usage, percentile, rounded_up
 from ratelimit.policy import Policy
 from tests.cli.running import post, run
 

@@ -19,9 +19,9 @@ from ratelimit.core.sharing.bundle import Bundle, sightings_in, unpack
 from ratelimit.core.sharing.ring import Ring
 from ratelimit.correlation import Correlator
 from ratelimit.correlation.memory import transplant
-from ratelimit.replay.run import Replay
+from ratelimit.lab.replay import Replay
+from ratelimit.lab.traces import open_reader
 from ratelimit.stores.factory import private_store
-from ratelimit.traces import open_reader
 from tests.asgi.driver import Client
 from tests.clustering.test_middleware import Mounted
 from tests.support.acting import START_NS

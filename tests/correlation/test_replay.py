@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from benchmarks.correlation.kinlimit import POLICY
-from ratelimit.replay.run import Replay
-from ratelimit.traces import Batch
+from ratelimit.lab.replay import Replay
+from ratelimit.lab.traces import Batch
 from tests.cli.running import run
 from tests.correlation.trial import replayed, written
 from tests.support.policy_lines import tuned

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratelimit.clock import ManualClock
+from ratelimit.lab.replay import Replay
+from ratelimit.lab.traces import open_reader
 from ratelimit.policy import Policy
-from ratelimit.replay.run import Replay
 from ratelimit.stores.factory import private_store
-from ratelimit.traces import open_reader
 from tests.support.policy_lines import tuned
 
 START_S = 1_700_000_000

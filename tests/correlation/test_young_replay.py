@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from ratelimit.cli.main import main
-from ratelimit.cli.replay.clusters import clusters_report
+from ratelimit.cli.replay import clusters_report
 from ratelimit.clock import ManualClock
+from ratelimit.lab.replay import Replay
+from ratelimit.lab.traces import Batch, open_reader
 from ratelimit.policy import Policy
-from ratelimit.replay.run import Replay
 from ratelimit.stores.factory import private_store
-from ratelimit.traces import Batch, open_reader
 from tests.support.policy_lines import tuned
 
 START_S = 1_700_000_000

@@ -12,12 +12,11 @@ from benchmarks.correlation.families.world import Size
 from benchmarks.correlation.kinlimit import POLICY
 from benchmarks.correlation.written import lines
 from ratelimit.clock import ManualClock
+from ratelimit.lab.replay import Replay
+from ratelimit.lab.traces import CHUNK_BYTES, LineSource, Reader
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CorrelationSpec
-from ratelimit.replay.run import Replay
 from ratelimit.stores.factory import private_store
-from ratelimit.traces import LineSource, Reader
-from ratelimit.traces.lines import CHUNK_BYTES
 
 TINY = Size(accounts=300, days=0.75, lead_h=4.0, scale=0.2)
 """Enough for an actor to be found in."""

@@ -19,9 +19,9 @@ from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
 from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.identity.fact import Context
-from ratelimit.replay.facts import fields_of
+from ratelimit.lab.records import fields_of
 from ratelimit.telemetry.names import DIAGNOSTIC_CODES
-from ratelimit.traces.shape import TARGETS
+from ratelimit.lab.traces import TARGETS
 
 text = 'version = 1\\n[correlation]\\nseats = "state:seats"\\n'
 bound = Limiter(Policy.from_toml(text), clock=ManualClock(10**18)).current
@@ -55,7 +55,7 @@ from ratelimit.codes import CODES
 from ratelimit.errors import PolicyError
 from ratelimit.policy.compile.invented import invented
 from ratelimit.policy.schema.model import Identity
-from ratelimit.replay.facts import RecordFacts, fields_of
+from ratelimit.lab.records import RecordFacts, fields_of
 from ratelimit.serving.descriptors import headers_alone, headers_looked_at, written_forms
 
 LIMIT = '[[limit]]\\nname = "a"\\nmatch = "/*"\\nper = "user"\\nrate = "1/minute"\\n'
@@ -127,8 +127,8 @@ from ratelimit.codes import CODES
 from ratelimit.errors import PolicyError
 from ratelimit.inspection.identities import given
 from ratelimit.policy.compile.invented import invented, invented_words
-from ratelimit.replay.columns import IdentityColumns
-from ratelimit.replay.facts import RecordFacts, fields_of
+from ratelimit.lab.columns import IdentityColumns
+from ratelimit.lab.records import RecordFacts, fields_of
 from ratelimit.serving.descriptors import headers_alone, headers_looked_at, written_forms
 
 LIMIT = '[[limit]]\\nname = "a"\\nmatch = "/*"\\nper = "agent"\\nrate = "2/year"\\n'

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from ratelimit import Limiter, ManualClock, Policy, PolicyError
 from ratelimit.facts.numbers import ABSENT, MOST_PAID, PAID, micros_of
 from ratelimit.identity.fact import Context
-from ratelimit.replay.facts import fields_of
-from ratelimit.replay.rows import rows_of
-from ratelimit.traces import open_reader
-from ratelimit.traces.plain import PlainLines
+from ratelimit.lab.columns import Rows
+from ratelimit.lab.records import fields_of
+from ratelimit.lab.traces import PlainLines, open_reader
 
 NOW_S = 1_700_000_000
 WRITTEN = st.one_of(
@@ -135,8 +134,8 @@ def test_column_of_a_trace_is_what_single_records_say(values: list[Any]) -> None
     ]
     batches = list(open_reader("-", fields, format="ndjson", stdin=io.BytesIO("\n".join(lines).encode())))
     read, attribute = partial(bound.extractor.number, AT), fields.attribute["paid_usd"]
-    rows = [rows_of(batch.records, fields) for batch in batches]
-    column = [one for each in rows for one in each.numbers(attribute, "dollars", read)]
+    rows = [Rows(batch.records, fields) for batch in batches]
+    column = [one for each in rows for one in each.made("numbers", attribute, "dollars", read)]
     assert column == [read(value) & (2**64 - 1) for value in values]
 
 
@@ -145,8 +144,8 @@ def test_amounts_with_cents_keep_a_chunk_of_plain_lines_plain() -> None:
     line = '{"time": 1700000000, "method": "GET", "path": "/", "ip": "::1", "paid_usd": 12.75}\n'
     (batch,) = open_reader("-", fields, format="ndjson", stdin=io.BytesIO(line.encode() * 3))
     assert isinstance(batch.records, PlainLines)
-    rows, attribute = rows_of(batch.records, fields), fields.attribute["paid_usd"]
-    assert list(rows.numbers(attribute, "dollars", lambda value: 1)) == [12_750_000] * 3
+    rows, attribute = Rows(batch.records, fields), fields.attribute["paid_usd"]
+    assert list(rows.made("numbers", attribute, "dollars", lambda value: 1)) == [12_750_000] * 3
 
 
 @pytest.mark.parametrize("source", ["cookie:paid", "client", "path:paid"])

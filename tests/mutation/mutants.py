@@ -109,13 +109,13 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "forgets expiry of logs",
         (SlidingLog,),
-        {"load": lambda self, records, now_ns: sum(record.units for record in records or ())},
+        {"used": lambda self, records, now_ns: sum(record.units for record in records or ())},
     ),
     Mutant(
         "log interval closed at both ends",
         (SlidingLog,),
         {
-            "load": lambda self, records, now_ns: sum(
+            "used": lambda self, records, now_ns: sum(
                 r.units for r in records or () if r.at_ns >= self.instant(records, now_ns) - self.period_ns
             )
         },

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from ratelimit import Limiter, ManualClock, Policy, RateLimitMiddleware
 from ratelimit.deciding.decider import Decider
-from ratelimit.replay.run import Replay
+from ratelimit.lab.replay import Replay
+from ratelimit.lab.traces import open_reader
 from ratelimit.stores.factory import private_store
-from ratelimit.traces import open_reader
 from tests.asgi.driver import Client, ok
 from tests.support.acting import NS, START_NS
 

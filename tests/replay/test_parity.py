@@ -14,14 +14,13 @@ from ratelimit.clock import ManualClock
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.extraction import needed_positions
 from ratelimit.identity.fact import REFUSED
+from ratelimit.lab.columns import IdentityColumns
+from ratelimit.lab.records import Fields, RecordFacts, fields_of
+from ratelimit.lab.replay import Memo, Replay
+from ratelimit.lab.traces import open_reader
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
-from ratelimit.replay.columns import IdentityColumns
-from ratelimit.replay.facts import RecordFacts, fields_of
-from ratelimit.replay.memo import Memo
-from ratelimit.replay.run import Replay
 from ratelimit.stores.factory import private_store
-from ratelimit.traces import Fields, open_reader
 
 NOW_NS = 1_700_000_000_000_000_000
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ratelimit.traces import Fields, Reader, open_reader
-from ratelimit.traces.combined import COMBINED, COMMON, log_time_ns
+from ratelimit.lab.records import Fields, time_ns
+from ratelimit.lab.traces import AccessLog, Reader, open_reader
 
 HEAD = '203.0.113.9 - alice [17/May/2015:10:05:03 +0000] "GET /a?b=c HTTP/1.1" 200 512'
 COMBINED_LINE = HEAD + ' "https://example.com/" "agent \\"quoted\\" x"'
@@ -88,10 +88,10 @@ def test_every_first_line_may_be_bad(tmp_path: Path) -> None:
     ],
 )
 def test_log_times_carry_their_zone(text: str, seconds: int) -> None:
-    assert log_time_ns(text) == seconds * 10**9
+    assert time_ns(text) == seconds * 10**9
 
 
-@pytest.mark.parametrize("pattern", [COMBINED, COMMON], ids=["combined", "common"])
+@pytest.mark.parametrize("pattern", [AccessLog.COMBINED, AccessLog.COMMON], ids=["combined", "common"])
 @pytest.mark.parametrize(
     "line",
     [

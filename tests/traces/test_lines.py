@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit.traces import Fields, LineSource, TraceUnreadable, open_reader
+from ratelimit.lab.records import Fields
+from ratelimit.lab.traces import LineSource, TraceUnreadable, open_reader
 
 LINE = b'{"time": 1, "method": "GET", "path": "/%d"}\n'
 BODY = b"".join(LINE % number for number in range(500))

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.traces import Batch, Fields, LineSource, Reader, Traces, open_reader, open_traces
-from ratelimit.traces.merged import merged
-from ratelimit.traces.sorting import in_order
+from ratelimit.lab.records import Fields
+from ratelimit.lab.traces import Batch, LineSource, Reader, Traces, merged, open_reader, open_traces
 
 Trace = list[list[int]]
 """A trace's instants, by batch."""
@@ -70,13 +69,13 @@ def test_files_of_different_formats_are_one_trace(tmp_path: Path) -> None:
     (tmp_path / "b").write_text('1.1.1.1 - - [01/Jan/1970:00:00:05 +0000] "GET /b HTTP/1.1" 200 1\n')
     traces = open_traces([str(tmp_path / "a"), str(tmp_path / "b")], Fields())
     assert paths(traces) == ["/b", "/a/0"]
-    assert traces.format == "ndjson, common"
+    assert [reader.format for reader in traces.readers] == ["ndjson", "common"]
 
 
-@given(st.lists(st.integers(0, 50), min_size=1, max_size=60), st.integers(1, 2000))
-def test_sorted_whatever_the_size_of_runs(at_s: list[int], run_bytes: int) -> None:
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=60))
+def test_sorted_by_time_and_then_as_they_stand(at_s: list[int]) -> None:
     source = LineSource("-", stdin=io.BytesIO(lines(*at_s).encode()), chunk_bytes=200)
-    records, times = flat(in_order(Reader(source, Fields()), run_bytes=run_bytes))
+    records, times = flat(Reader(source, Fields()).in_order())
     wanted = sorted((at, position) for position, at in enumerate(at_s))
     assert [record.path for record in records] == [f"/x/{position}" for _, position in wanted]
     assert times == [at * 10**9 for at, _ in wanted]
@@ -85,16 +84,8 @@ def test_sorted_whatever_the_size_of_runs(at_s: list[int], run_bytes: int) -> No
 def test_bad_lines_are_left_out_and_counted_once(tmp_path: Path) -> None:
     (tmp_path / "t").write_text(lines(3) + "nonsense\n\n" + lines(1) + '{"time": 2}\n')
     reader = open_reader(str(tmp_path / "t"), Fields())
-    assert [at // 10**9 for at in flat(in_order(reader))[1]] == [1, 3]
+    assert [at // 10**9 for at in flat(reader.in_order())[1]] == [1, 3]
     assert (reader.unreadable.count, reader.requests, reader.stepped_back) == (2, 2, 0)
-
-
-def test_table_is_sorted_without_its_head(tmp_path: Path) -> None:
-    rows = ["time,method,path", "3,GET,/c", "bad", "1,GET,/a", "2,GET,/b"]
-    source = LineSource("-", stdin=io.BytesIO("\n".join(rows).encode()), chunk_bytes=30)
-    reader = Reader(source, Fields(), "csv")
-    assert [record.path for record in flat(in_order(reader, run_bytes=20))[0]] == ["/a", "/b", "/c"]
-    assert reader.unreadable.count == 1
 
 
 def test_disorder_is_told_apart_from_how_servers_write(tmp_path: Path) -> None:
@@ -103,7 +94,7 @@ def test_disorder_is_told_apart_from_how_servers_write(tmp_path: Path) -> None:
         (tmp_path / "t").write_text(lines(*at_s))
         traces = open_traces([str(tmp_path / "t")], Fields())
         flat(traces)
-        assert bool(traces.disordered()) is is_disordered
+        assert traces.readers[0].is_disordered is is_disordered
 
 
 def test_no_room_for_sorting_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

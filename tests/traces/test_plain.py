@@ -25,8 +25,8 @@ from ratelimit.core.replay.spans import Spans
 from ratelimit.core.request.networks import Networks
 from ratelimit.core.request.scanner import Scanner
 from ratelimit.facts.numbers import ABSENT, units_of
-from ratelimit.traces.plain import PlainLines, column
-from ratelimit.traces.record import Fields, times_ns
+from ratelimit.lab.records import Fields, times_ns
+from ratelimit.lab.traces import PlainLines, column
 
 FIELDS = Fields(["account", "payment"], ["tokens"], numbers={"account_created": "seconds"})
 MEMBERS = Members(FIELDS.members)

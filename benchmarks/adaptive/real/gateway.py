@@ -11,8 +11,7 @@ import sys
 from typing import Any
 
 from ratelimit.asgi.middleware import RateLimitMiddleware
-from ratelimit.demo.saturated.gateway import ENGINE, passed_on
-from ratelimit.demo.server import serve
+from ratelimit.demo.server import ENGINE, passed_on, serve
 
 MEANS, VALUE = "RATELIMIT_BENCHMARK_MEANS", "RATELIMIT_BENCHMARK_VALUE"
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ratelimit.demo.saturated.callers import TIMES, Outcome, Second, ask
-from ratelimit.demo.saturated.run import started
+from ratelimit.demo.run import listening
+from ratelimit.demo.saturated import TIMES, Outcome, Second, ask
 from tests.support.engine import ENGINE, engine
 from tests.support.redis.port import free_port
 
@@ -107,7 +107,7 @@ async def played(means: Means, address: str, can: float, seconds: int, seed: int
             keys = means.keys.replace("{engine}", address)
             policy.write_text(POLICY.format(table=folder / "table", keys=keys))
             words.append(str(policy))
-        await stack.enter_async_context(started(folder, GATEWAY, port, *words))
+        await stack.enter_async_context(listening(folder, GATEWAY, port, *words))
         began, at = loop.time(), 0.0
         async with asyncio.TaskGroup() as group:
             while (at := at + draws.expovariate(_rate(means, can, at))) < seconds:

@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ratelimit.demo.saturated.callers import Outcome, call
-from ratelimit.demo.saturated.engine import PLACES
-from ratelimit.demo.saturated.run import ENGINE, LIMIT, started
+from ratelimit.demo.engine import PLACES
+from ratelimit.demo.run import listening
+from ratelimit.demo.saturated import ENGINE, LIMIT, Outcome, call
 from tests.support.redis.port import free_port
 
 GATEWAY = "benchmarks.adaptive.real.gateway"
@@ -54,13 +54,13 @@ async def play(means: Means, seconds: int, seed: int) -> Outcome:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ratelimit-benchmark-")))
         engine, gateway = free_port(), free_port()
-        process = await stack.enter_async_context(started(folder, ENGINE, engine))
+        process = await stack.enter_async_context(listening(folder, ENGINE, engine))
         value = means.value or "-"
         if means.kind == "adaptive":
             policy = folder / "policy.toml"
             policy.write_text(LIMIT.format(table=folder / "table"))
             value = str(policy)
-        await stack.enter_async_context(started(folder, GATEWAY, gateway, str(engine), means.kind, value))
+        await stack.enter_async_context(listening(folder, GATEWAY, gateway, str(engine), means.kind, value))
         await stack.enter_async_context(_told_later(process, seconds / 2, PLACES // 2))
         return await call(gateway, seconds, seed)
 

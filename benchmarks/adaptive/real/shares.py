@@ -23,9 +23,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ratelimit.demo.saturated.callers import PATIENCE_S, TARGET_S, TIMES
-from ratelimit.demo.saturated.engine import CAPACITY
-from ratelimit.demo.saturated.run import ENGINE, GATEWAY, started
+from ratelimit.demo.engine import CAPACITY
+from ratelimit.demo.run import listening
+from ratelimit.demo.saturated import ENGINE, GATEWAY, PATIENCE_S, TARGET_S, TIMES
 from tests.support.redis.port import free_port
 
 POLICY = """\
@@ -91,8 +91,8 @@ async def play(world: str, mode: str, seconds: int, seed: int) -> dict[str, Got]
         policy = folder / "policy.toml"
         written, shares, _ = WORLDS[world]
         policy.write_text(written.format(table=folder / "table", target=round(1000 * TARGET_S), mode=mode))
-        await stack.enter_async_context(started(folder, ENGINE, engine))
-        await stack.enter_async_context(started(folder, GATEWAY, gateway, str(engine), str(policy)))
+        await stack.enter_async_context(listening(folder, ENGINE, engine))
+        await stack.enter_async_context(listening(folder, GATEWAY, gateway, str(engine), str(policy)))
         return await _call(gateway, shares, seconds, seed)
 
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.adaptive.real.run import Means, play
-from ratelimit.demo.saturated.callers import TARGET_S, TIMES, Outcome
-from ratelimit.demo.saturated.engine import CAPACITY, PLACES
+from ratelimit.demo.engine import CAPACITY, PLACES
+from ratelimit.demo.saturated import TARGET_S, TIMES, Outcome
 from ratelimit.demo.server import WORKERS
 
 HEAD = (

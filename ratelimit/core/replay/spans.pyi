@@ -17,7 +17,7 @@ class Spans:
 
     @property
     def times_ns(self) -> list[int]:
-        """Their instants in nanoseconds, as `traces.record.time_ns` reads them."""
+        """Their instants in nanoseconds, as `lab.records.time_ns` reads them."""
     @property
     def lines(self) -> bytes:
         """All of them as they stand."""

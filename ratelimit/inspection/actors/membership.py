@@ -14,10 +14,9 @@ from typing import Any
 from ratelimit.deciding.bound_policy import Matched
 from ratelimit.inspection.access.attachment import watch_of
 from ratelimit.inspection.actors.evidence import Source
+from ratelimit.lab.records import Fields, RecordFacts
 from ratelimit.policy.compile.compiled import CompiledPolicy
-from ratelimit.replay.facts import RecordFacts
 from ratelimit.stores.embedded.store import EmbeddedStore
-from ratelimit.traces import Fields
 
 Fill = Callable[[list[int], Any, Matched], None]
 

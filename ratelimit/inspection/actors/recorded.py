@@ -8,10 +8,10 @@ from __future__ import annotations
 from ratelimit.clock import ManualClock
 from ratelimit.inspection.actors.evidence import Source, spec_of
 from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.lab.replay import Replay
+from ratelimit.lab.traces import TraceUnreadable, open_reader
 from ratelimit.policy import Policy
-from ratelimit.replay.run import Replay
 from ratelimit.stores.factory import private_store
-from ratelimit.traces import TraceUnreadable, open_reader
 
 
 def from_trace(policy: Policy, trace: str) -> Source:

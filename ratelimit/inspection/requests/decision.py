@@ -14,13 +14,12 @@ from ratelimit.facts.numbers import NumberFact
 from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED
 from ratelimit.inspection import formatting
 from ratelimit.inspection.identities import given, short_hash
+from ratelimit.lab.records import Fields, RecordFacts
 from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec, LimitRule
 from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.policy.routing.pattern import parse_pattern
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
-from ratelimit.replay.facts import RecordFacts
-from ratelimit.traces import Fields
 
 
 @dataclass(frozen=True, slots=True)

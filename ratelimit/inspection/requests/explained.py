@@ -30,18 +30,16 @@ from ratelimit.inspection.requests.decision import (
 from ratelimit.inspection.requests.explaining import Question, all_looking, makers_of
 from ratelimit.inspection.requests.route_limits import matched_of
 from ratelimit.inspection.requests.trial import Trial
+from ratelimit.lab.records import Fields, RecordFacts, carried, numbers_of, shared, time_ns
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.routing.request_line import path_of, read_line
 from ratelimit.policy.schema.model import Event
-from ratelimit.replay.facts import RecordFacts, carried, numbers_of, shared
 from ratelimit.runtime.features import Bystander
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.acts.kinds import Effect
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import private_store
-from ratelimit.traces import Fields
-from ratelimit.traces.record import time_ns
 from ratelimit.usage.explanation import Source as GuessSource
 from ratelimit.waiting.compile import wait_ns_of
 from ratelimit.waiting.explanation import wait_of

@@ -341,11 +341,11 @@ class _Shape:
         elif algorithm == "fixed-window" and burst != rate.amount:
             algorithm = "carried-window"
         if burst > largest_burst(algorithm, period_ns, rate.amount):
-            most = largest_burst(algorithm, period_ns, rate.amount)
+            largest = largest_burst(algorithm, period_ns, rate.amount)
             report.add(
                 "limit-burst-too-high",
                 (*path, "burst"),
-                f"a burst of {said(burst)}; at this rate {said(most)} are the most",
+                f"a burst of {said(burst)}; at this rate {said(largest)} are the most",
             )
             return None
         if algorithm == "carried-window" and burst < rate.amount:
@@ -357,11 +357,11 @@ class _Shape:
             )
             return None
         self.check_cost(burst, path)
-        if debt is not None and debt > (most := largest_debt(algorithm, period_ns, rate.amount, burst)):
+        if debt is not None and debt > (largest := largest_debt(algorithm, period_ns, rate.amount, burst)):
             report.add(
                 "limit-burst-too-high",
                 (*path, "debt"),
-                f"a debt of {said(debt)}; at this rate {said(most)} are the most",
+                f"a debt of {said(debt)}; at this rate {said(largest)} are the most",
             )
             return None
         return Numbers(algorithm, rate.amount, period_ns, burst, windows, debt=debt)

@@ -351,7 +351,7 @@ cdef extern from *:
 
 
 cdef inline bint instant(const Number *number, int64_t *found) noexcept nogil:
-    """Write the nanoseconds of a time in seconds as `traces.record` reads it; False where it must look itself."""
+    """Write the nanoseconds of a time in seconds as `lab.records` reads it; False where it must look itself."""
     cdef double seconds
     if number.count > MOST_DIGITS or number.digits >= EXACT or number.fraction > MOST_FRACTION:
         return False

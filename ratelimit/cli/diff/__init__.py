@@ -1,4 +1,0 @@
-"""`ratelimit diff`: two policies over one trace.
-
-Imports nothing: the command is loaded when it is called.
-"""

@@ -1,4 +1,0 @@
-"""`ratelimit make limits`: limits from what callers of a trace really use.
-
-Imports nothing: the command is loaded when it is called.
-"""

@@ -1,1 +1,0 @@
-"""Recorded requests decided as live ones are: whole batches, and what came of them."""
