@@ -21,11 +21,11 @@ from ratelimit.clock import SystemClock
 from ratelimit.decision import Reason
 from ratelimit.inspection import formatting
 from ratelimit.inspection.actors.evidence import from_snapshot
+from ratelimit.inspection.callers.explained import Explained, fields_of
 from ratelimit.inspection.requests.decision import (
     IdentityLine,
     LimitLine,
 )
-from ratelimit.inspection.requests.explained import Explained, fields_of
 from ratelimit.inspection.requests.recorder import way_words
 from ratelimit.inspection.requests.route_limits import unmatched_names
 from ratelimit.integrations.asked_limits import with_limits_in_code
