@@ -22,7 +22,7 @@ from benchmarks.redis.apps import base, policy_path
 from benchmarks.redis.contenders import GCRA
 from benchmarks.scenarios import PLENTY
 from ratelimit import RateLimitMiddleware
-from ratelimit.stores.redis.transport.link import command, read_reply
+from ratelimit.stores.redis.transport.resp import command, read_reply
 from tests.asgi.driver import lifespan
 
 MOST_TRIES = 30

@@ -23,7 +23,7 @@ from benchmarks.report import Answer, Row
 from benchmarks.settings import Settings
 from ratelimit import Limiter, Policy
 from ratelimit.stores.redis.store import RedisStore
-from ratelimit.stores.redis.transport.health import LONGEST_PAUSE_S
+from ratelimit.stores.redis.transport.breaker import LONGEST_PAUSE_S
 from tests.support.redis.server import Server
 
 NAME = "Redis, stopped under load"

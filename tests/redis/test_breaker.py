@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from ratelimit.stores.redis.transport.health import FIRST_PAUSE_S, LONGEST_PAUSE_S, Breaker
+from ratelimit.stores.redis.transport.breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, Breaker
 from tests.support.redis.fixtures import StartProxy, StartServer
 from tests.support.redis.live import LiveLimiter, eventually, turns
 from tests.support.redis.server import Server

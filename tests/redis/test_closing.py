@@ -8,7 +8,8 @@ import pytest
 
 from ratelimit.stores.redis import store as stores
 from ratelimit.stores.redis.decision.plan import RedisPlan
-from ratelimit.stores.redis.transport.health import MetricsSink, PendingWork, Unawaited
+from ratelimit.stores.redis.transport.metrics import MetricsSink
+from ratelimit.stores.redis.transport.pending import PendingWork, Unawaited
 from tests.support.cores import compiled_rule
 from tests.support.redis.fixtures import StartServer
 from tests.support.redis.live import Live, LiveLimiter, eventually, rules, turns

@@ -17,7 +17,7 @@ from ratelimit.deciding.charge import Charge
 from ratelimit.decision import Decision, Reason
 from ratelimit.errors import StoreError
 from ratelimit.stores.redis.transport.batch import Question, SlotBatch
-from ratelimit.stores.redis.transport.link import read_reply
+from ratelimit.stores.redis.transport.resp import read_reply
 from tests.support.redis.forger import Forger
 from tests.support.redis.leasing import START, Worker
 from tests.support.redis.live import Live, LiveLimiter

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ratelimit.core.redis.message import numbers_in, whole_string
-from ratelimit.stores.redis.transport.link import read_reply
+from ratelimit.stores.redis.transport.resp import read_reply
 
 INTEGERS = st.one_of(
     st.integers(-(2**63), 2**64 - 1),

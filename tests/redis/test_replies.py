@@ -9,8 +9,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from ratelimit.stores.redis.transport.connection import ServerConnection
 from ratelimit.stores.redis.transport.exchanging import QuestionLink
-from ratelimit.stores.redis.transport.link import Link
 from tests.support.policy_lines import tuning_line
 from tests.support.redis.cluster import Cluster
 from tests.support.redis.fixtures import StartProxy
@@ -26,12 +26,12 @@ SHORT = {"timeout": "40ms"}
 NOW = 1_700_000_000_000_000
 
 
-def garbling(said: list[int]) -> Callable[[Link, int], None]:
+def garbling(said: list[int]) -> Callable[[ServerConnection, int], None]:
     """Return what has a connection read these numbers, whatever came."""
     text = msgspec.msgpack.encode(said)
     reply = b"$%d\r\n%b\r\n" % (len(text), text)
 
-    def buffer_updated(link: Link, count: int) -> None:
+    def buffer_updated(link: ServerConnection, count: int) -> None:
         link.buffer[: len(reply)] = reply
         QuestionLink.buffer_updated(link, len(reply))
 
@@ -147,7 +147,7 @@ async def test_nonsense_of_a_node_is_no_decision(
     await limiter.connected()
     limiter.hush()
     with monkeypatch.context() as garbled:
-        garbled.setattr(Link, "buffer_updated", garbling(said))
+        garbled.setattr(ServerConnection, "buffer_updated", garbling(said))
         found = await limiter.ask()
     assert found.allowed  # here
     assert limiter.watcher.faults

@@ -14,7 +14,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from ratelimit.stores.redis.transport.link import MOST_DEPTH, read_reply
+from ratelimit.stores.redis.transport.resp import MOST_DEPTH, read_reply
 
 REPLIES: dict[bytes, Any] = {
     b"+OK\r\n": b"OK",

@@ -10,7 +10,8 @@ from ratelimit import Limiter, Policy
 from ratelimit.stores.redis import leases as lease_client
 from ratelimit.stores.redis.transport.batch import MOST_ASKS, Call
 from ratelimit.stores.redis.transport.client import BatchClient
-from ratelimit.stores.redis.transport.link import Dialer, ServerClient
+from ratelimit.stores.redis.transport.dial import Dialer
+from ratelimit.stores.redis.transport.node import ServerClient
 from tests.support.redis.cluster import Cluster
 from tests.support.redis.fixtures import StartServer
 from tests.support.redis.live import Live, LiveLimiter, eventually, rules, turns

@@ -24,7 +24,7 @@ from ratelimit.stores.redis.doctor.permission import (
     TRIAL,
     scratch_key,
 )
-from ratelimit.stores.redis.transport.errors import explain, is_forbidden, state_of
+from ratelimit.stores.redis.transport.symptom import explain, is_forbidden, state_of
 from tests.support.redis.policies import spec_of
 
 STORE = Path(vitals.__file__).parents[1]

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from ratelimit.core.redis.remote import RemoteRules
     from ratelimit.environment.server import RemoteSpec
     from ratelimit.errors import StoreError
-    from ratelimit.stores.redis.transport.health import Breaker, MetricsSink, PendingWork
+    from ratelimit.stores.redis.transport.breaker import Breaker
+    from ratelimit.stores.redis.transport.metrics import MetricsSink
+    from ratelimit.stores.redis.transport.pending import PendingWork
 
 
 class OpenBatch(Protocol):

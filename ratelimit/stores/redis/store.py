@@ -42,8 +42,8 @@ from ratelimit.stores.redis.leases import LeaseClient
 from ratelimit.stores.redis.transport.client import BatchClient
 from ratelimit.stores.redis.transport.cluster import ClusterClient
 from ratelimit.stores.redis.transport.connect import resolve
-from ratelimit.stores.redis.transport.health import MetricsSink, Uncounted
-from ratelimit.stores.redis.transport.link import Dialer
+from ratelimit.stores.redis.transport.dial import Dialer
+from ratelimit.stores.redis.transport.metrics import MetricsSink, Uncounted
 
 if TYPE_CHECKING:
     from ratelimit.environment.server import RemoteSpec
@@ -424,9 +424,7 @@ class RedisStore:
     # -- processes ---------------------------------------------------------------------------------
 
     def _after_fork(self) -> None:
-        # Connections are the parent's; their slots, too. The child is another worker. It never lets go of
-        # them: the library would close them by the selector, which parent and child share.
-        _PARENTS.append(list(self._batch_clients.items()))
+        # Connections are the parent's; their slots, too. The child is another worker.
         self._batch_clients = weakref.WeakKeyDictionary()
         self._last = None
         self._carries.clear()
@@ -441,7 +439,6 @@ class RedisStore:
 
 
 _STORES: weakref.WeakSet[RedisStore] = weakref.WeakSet()
-_PARENTS: list[object] = []
 
 
 def _forget_after_fork() -> None:

@@ -20,8 +20,9 @@ from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.redis.decision.plan import RedisPlan
 from ratelimit.stores.redis.fallback.fair_share import GONE_AFTER_US
 from ratelimit.stores.redis.store import RedisStore
+from ratelimit.stores.redis.transport.breaker import Breaker
 from ratelimit.stores.redis.transport.errors import NothingCharged
-from ratelimit.stores.redis.transport.health import Breaker, PendingWork
+from ratelimit.stores.redis.transport.pending import PendingWork
 from ratelimit.telemetry.counters import RemoteCounters
 from tests.support.redis.live import KEY, rules
 

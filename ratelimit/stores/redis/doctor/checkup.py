@@ -35,7 +35,7 @@ from ratelimit.stores.redis.doctor.trial import (
 )
 from ratelimit.stores.redis.fallback.fair_share import signs_key
 from ratelimit.stores.redis.transport.connect import connect, resolve
-from ratelimit.stores.redis.transport.errors import explain
+from ratelimit.stores.redis.transport.symptom import explain
 
 if TYPE_CHECKING:
     from ratelimit.environment.server import RemoteSpec

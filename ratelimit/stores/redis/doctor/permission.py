@@ -22,7 +22,7 @@ from ratelimit.environment.finding import Fact, Finding
 from ratelimit.stores.redis.decision.script import SCRIPT
 from ratelimit.stores.redis.hosts.keys import Places
 from ratelimit.stores.redis.transport.connect import CLIENT_NAME
-from ratelimit.stores.redis.transport.errors import explain, is_about_keys, is_forbidden, state_of
+from ratelimit.stores.redis.transport.symptom import explain, is_about_keys, is_forbidden, state_of
 
 if TYPE_CHECKING:
     from ratelimit.environment.server import RemoteSpec

@@ -11,7 +11,7 @@ from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from ratelimit.environment.finding import Fact, Finding
 from ratelimit.stores.redis.transport.connect import connect, sentinels
-from ratelimit.stores.redis.transport.errors import explain
+from ratelimit.stores.redis.transport.symptom import explain
 
 if TYPE_CHECKING:
     from ratelimit.environment.server import RemoteSpec

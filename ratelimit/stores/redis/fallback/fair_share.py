@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ratelimit.core.memory.host import host_of, hosts_in, set_hosts
 from ratelimit.stores.embedded.board import fingerprint_of
-from ratelimit.stores.redis.transport.errors import numbers_in
+from ratelimit.stores.redis.transport.resp import numbers_in
 
 if TYPE_CHECKING:
     from ratelimit.environment.server import RemoteSpec

@@ -37,7 +37,7 @@ from ratelimit.stores.redis.hosts.queues import (
     News,
     Publication,
 )
-from ratelimit.stores.redis.transport.errors import numbers_in
+from ratelimit.stores.redis.transport.resp import numbers_in
 
 LEASE_MS = 3_000
 RENEWAL_S = 1.0

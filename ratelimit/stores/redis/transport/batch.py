@@ -12,7 +12,7 @@ from ratelimit.core.redis.batch import Decisive
 from ratelimit.core.redis.batch import SlotBatch as SlotBatch
 from ratelimit.errors import StoreError
 from ratelimit.stores.redis.transport.errors import anew
-from ratelimit.stores.redis.transport.health import Unawaited
+from ratelimit.stores.redis.transport.pending import Unawaited
 
 if TYPE_CHECKING:
     from ratelimit.clock import Clock

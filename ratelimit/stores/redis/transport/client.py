@@ -23,17 +23,17 @@ from typing import TYPE_CHECKING, Any
 
 from ratelimit.stores.redis.decision.scatter import ask_scattered, give_back
 from ratelimit.stores.redis.transport.batch import Correction, Part, Question, SlotBatch
-from ratelimit.stores.redis.transport.cluster import ClusterClient
+from ratelimit.stores.redis.transport.breaker import Breaker
+from ratelimit.stores.redis.transport.dial import Dialer
 from ratelimit.stores.redis.transport.errors import anew, away, slow, unanswered
-from ratelimit.stores.redis.transport.health import Breaker, MetricsSink, PendingWork, Uncounted
-from ratelimit.stores.redis.transport.link import Dialer, ServerClient
+from ratelimit.stores.redis.transport.metrics import MetricsSink, Uncounted
+from ratelimit.stores.redis.transport.node import NodeClient, ServerClient
+from ratelimit.stores.redis.transport.pending import PendingWork
 from ratelimit.stores.redis.transport.pipelines import CONNECT_S, Pipelines
 
 if TYPE_CHECKING:
     from ratelimit.core.decision.engine import Outcome
     from ratelimit.stores.redis.protocols import Planned
-
-NodeClient = ServerClient | ClusterClient
 
 MOST_HELD_BACK = 10_000
 """Corrections that wait for the server to come back; further ones are counted as lost."""
@@ -74,6 +74,8 @@ class BatchClient:
         self.loop = asyncio.get_running_loop()
         self.is_cluster = new_node_client is not None
         self._new_node_client = new_node_client or (lambda: ServerClient(dialer.dial))
+        self._aside = self._new_node_client()
+        self._aside_lock = asyncio.Lock()
         self.breaker = Breaker(random.random)
         self.fault = away("the server did not accept a connection in time; it is tried again")
         """The reason why the breaker is open, if it is."""
@@ -268,9 +270,6 @@ class BatchClient:
         try:
             if self._recover is not None:
                 await self._recover(self)
-            if self.is_closed:  # in the meantime; the library may swallow that it is cancelled
-                await self._dialer.aclose_connections()
-                raise asyncio.CancelledError
         except BaseException:
             self._pipelines.drop(pipeline)
             raise
@@ -330,8 +329,8 @@ class BatchClient:
         Raises:
             redis.exceptions.RedisError, OSError, TimeoutError: the server cannot be asked.
         """
-        async with asyncio.timeout(CONNECT_S):
-            return await self._dialer.client.eval(script, len(keys), *keys, *arguments)
+        async with self._aside_lock, asyncio.timeout(CONNECT_S):
+            return await self._aside.evaluate(script, keys, [text.encode() for text in arguments])
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Let something run until it ends or the batch client is closed."""
@@ -369,6 +368,7 @@ class BatchClient:
                 if self._leave is not None:
                     await self._leave(self)
             finally:
+                self._aside.close_connections()
                 await asyncio.sleep(0)  # in which what is closed is let go of
                 await self._dialer.aclose_connections()
 

@@ -19,7 +19,9 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, NoScriptError, RedisError, ResponseError, TryAgainError
 
 from ratelimit.stores.redis.transport.batch import Call, SlotBatch
-from ratelimit.stores.redis.transport.link import LOAD, Answers, Link, ServerClient, command, loaded, packed
+from ratelimit.stores.redis.transport.connection import ServerConnection
+from ratelimit.stores.redis.transport.node import LOAD, Answers, ServerClient, evaluation, loaded, packed
+from ratelimit.stores.redis.transport.resp import command
 
 Address = tuple[str, int]
 
@@ -44,7 +46,7 @@ class ClusterClient:
     """
 
     def __init__(
-        self, nodes: list[Address], dial: Callable[[str, int], Awaitable[Link]], prefix: bytes
+        self, nodes: list[Address], dial: Callable[[str, int], Awaitable[ServerConnection]], prefix: bytes
     ) -> None:
         self._prefix = prefix
         self._nodes = nodes
@@ -139,6 +141,13 @@ class ClusterClient:
     def _call_all(self, calls: Sequence[Call]) -> Coroutine[Any, Any, Answers]:
         slots = [key_slot(next(iter(keys))) for keys, *_ in calls]
         return self._ask_all(slots, [packed(*each) for each in calls])
+
+    async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
+        """Return what another script says; all keys are of one slot."""
+        (answer,) = await self._ask_all([key_slot(keys[0])], [evaluation(script, keys, arguments)])
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
     async def _ask_all(self, slots: Sequence[int], texts: Sequence[bytes]) -> list[Any]:
         """Have each text answered by the node that serves its slot."""

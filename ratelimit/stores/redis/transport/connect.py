@@ -41,7 +41,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from ratelimit.environment.server import KeySpec, RemoteSpec, TlsSpec
+    from ratelimit.environment.server import RemoteSpec
 
 CONNECT_TIMEOUT_S = 1.0
 MOST_CONNECTIONS = 64
@@ -94,9 +94,7 @@ def connect(
     if spec.topology == "cluster":
         return _cluster(spec, options)
     if spec.topology == "sentinel":
-        # A Sentinel that says nothing is passed over after the policy's timeout: there are others.
-        own = {**options, "socket_timeout": min(options["socket_timeout"], spec.timeout_ns / 1e9)}
-        master: Redis = _sentinel(spec, options, own).master_for(
+        master: Redis = _sentinel(spec, options).master_for(
             spec.master or "", db=spec.database, connection_pool_class=_MasterPool
         )
         return master
@@ -109,32 +107,42 @@ def connect(
     return Redis(host=host, port=port, db=spec.database, **options)
 
 
-def connect_node(spec: RemoteSpec, host: str, port: int, *, timeout_s: float) -> Redis:
-    """Return a client of one node of a cluster, as `connect` does."""
-    return Redis(host=host, port=port, **_options(resolve(spec), timeout_s))
-
-
 def sentinels(spec: RemoteSpec, *, timeout_s: float | None = None) -> list[Redis]:
     """Return a client for each Sentinel of a spec, in its order; the caller's to close."""
     spec = resolve(spec)
     options = _options(spec, spec.timeout_ns / 1e9 if timeout_s is None else timeout_s)
-    return list(_sentinel(spec, options, options).sentinels)
+    return list(_sentinel(spec, options).sentinels)
+
+
+def sentinel_of(spec: RemoteSpec) -> Sentinel:
+    """Return what asks a spec's Sentinels for the master; its clients are the caller's to close."""
+    return _sentinel(spec, _options(spec, spec.timeout_ns / 1e9))
 
 
 class Credentials(CredentialProvider):
     """Reads user name and password at the moment a connection logs in."""
 
-    def __init__(self, username: str | None, secret: KeySpec) -> None:
-        self._username = username
-        self._secret = secret
+    def __init__(self, spec: RemoteSpec) -> None:
+        self._username = spec.username
+        self._secret = spec.password
+
+    def read_credentials(self) -> tuple[str] | tuple[str, str]:
+        """Return what to log in with.
+
+        Raises:
+            LookupError: there is no password where the policy says it is.
+        """
+        if self._secret is None:
+            raise LookupError("no password is named")
+        password = find_text(self._secret.kind, self._secret.value)
+        return (password,) if self._username is None else (self._username, password)
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         """Return what to log in with, or fail as a login does: the client then drops the connection."""
         try:
-            password = find_text(self._secret.kind, self._secret.value)
+            return self.read_credentials()
         except LookupError as error:
             raise AuthenticationError(f"the server's password cannot be had: {error}") from error
-        return (password,) if self._username is None else (self._username, password)
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
         """Return what to log in with."""
@@ -173,16 +181,12 @@ def _options(spec: RemoteSpec, timeout_s: float) -> dict[str, Any]:
         "max_connections": MOST_CONNECTIONS,
         "client_name": CLIENT_NAME,
     }
-    # Secrets and files of TLS are read when a connection is made; what cannot be had is better told now.
-    if spec.password is not None:
-        credentials = options["credential_provider"] = Credentials(spec.username, spec.password)
-        try:
-            credentials.get_credentials()
-        except AuthenticationError as error:
-            raise StoreError(str(error), code="redis-password") from error
+    credentials = credentials_of(spec)
+    if credentials is not None:
+        options["credential_provider"] = credentials
     tls = spec.tls
     if tls is not None:
-        _try_files(tls)
+        tls_context(spec)  # the client reads these files when it connects; a wrong path is better told now
         options |= {
             "ssl": True,
             "ssl_cert_reqs": "required",
@@ -194,9 +198,34 @@ def _options(spec: RemoteSpec, timeout_s: float) -> dict[str, Any]:
     return options
 
 
-def _try_files(tls: TlsSpec) -> None:
+def credentials_of(spec: RemoteSpec) -> Credentials | None:
+    """Return what reads user name and password; None if the policy names none.
+
+    Raises:
+        StoreError: they cannot be read now; code `redis-password`.
+    """
+    if spec.password is None:
+        return None
+    credentials = Credentials(spec)
+    try:
+        credentials.read_credentials()
+    except LookupError as error:
+        raise StoreError(f"the server's password cannot be had: {error}", code="redis-password") from error
+    return credentials
+
+
+def tls_context(spec: RemoteSpec) -> ssl.SSLContext | None:
+    """Return how connections are encrypted, from its files as they are now; None if they are not.
+
+    Raises:
+        StoreError: TLS cannot use the files; code `redis-certificate`.
+    """
+    tls = spec.tls
+    if tls is None:
+        return None
     try:
         context = ssl.create_default_context(cafile=tls.ca)
+        context.check_hostname = tls.check_hostname
         if tls.certificate is not None:
             context.load_cert_chain(tls.certificate, tls.key)
     except (OSError, ssl.SSLError) as error:
@@ -204,6 +233,7 @@ def _try_files(tls: TlsSpec) -> None:
         raise StoreError(
             f"TLS cannot use what [store] names ({files}): {error}", code="redis-certificate"
         ) from error
+    return context
 
 
 def _cluster(spec: RemoteSpec, options: dict[str, Any]) -> RedisCluster:
@@ -213,9 +243,9 @@ def _cluster(spec: RemoteSpec, options: dict[str, Any]) -> RedisCluster:
     return _Cluster(startup_nodes=[ClusterNode(host, port) for host, port in spec.nodes], **options)
 
 
-def _sentinel(spec: RemoteSpec, options: dict[str, Any], own: dict[str, Any]) -> Sentinel:
+def _sentinel(spec: RemoteSpec, options: dict[str, Any]) -> Sentinel:
     # Sentinels may want the same password, or none: they have no users of their own.
-    own = {**own, "redis_connect_func": _greet_sentinel}
+    own = {**options, "redis_connect_func": _greet_sentinel}
     # Some releases of redis-py leave the constructor without types.
     make: Callable[..., Sentinel] = Sentinel
     return make(list(spec.nodes), sentinel_kwargs=own, **options)

@@ -1,6 +1,6 @@
 """The halves of a connection and of a server's client that every decision passes.
 
-The classes made of them do the rest: `Link` and `ServerClient` of `link`.
+The classes made of them do the rest: `connection.ServerConnection` and `node.ServerClient`.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,18 +19,24 @@ class QuestionLink:
     What is made of it has `read_replies(data)`: it reads replies that are no one string, or not here yet.
 
     Args:
-        transport: of a connection that is greeted.
+        greeting: what the connection begins with, asked before anything else.
+        count: how many replies that has.
+        done: called with the replies, or with why there are none.
     """
 
     done: Callable[[_Replies | BaseException], None] | None
     """The caller that waits for replies; None for no one."""
     wanted: int
+    greeting: bytes
+    """What it began with; empty once that is answered."""
     rest: bytes
     """The part of a reply that is here."""
     replies: _Replies
     transport: Any
 
-    def __new__(cls, transport: Any, /) -> Self: ...
+    def __new__(
+        cls, greeting: bytes, count: int, done: Callable[[_Replies | BaseException], None], /
+    ) -> Self: ...
     @property
     def buffer(self) -> memoryview:
         """Where what comes is written."""

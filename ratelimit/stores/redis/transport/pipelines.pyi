@@ -12,11 +12,9 @@ from ratelimit.core.redis.batch import Batch
 from ratelimit.errors import StoreError
 from ratelimit.stores.redis.protocols import Planned, ServerQuestion
 from ratelimit.stores.redis.transport.batch import Correction
-from ratelimit.stores.redis.transport.cluster import ClusterClient
-from ratelimit.stores.redis.transport.health import Breaker, MetricsSink
-from ratelimit.stores.redis.transport.link import Answers, ServerClient
-
-NodeClient = ServerClient | ClusterClient
+from ratelimit.stores.redis.transport.breaker import Breaker
+from ratelimit.stores.redis.transport.metrics import MetricsSink
+from ratelimit.stores.redis.transport.node import Answers, NodeClient
 
 PIPELINES: int
 CONNECT_S: float

@@ -15,20 +15,22 @@ cdef enum:
 cdef class QuestionLink:
     cdef public object done
     cdef public Py_ssize_t wanted
+    cdef public bytes greeting
     cdef public bytes rest
     cdef public list replies
     cdef public object transport
     cdef bytearray space
     cdef readonly object buffer
 
-    def __cinit__(self, transport, /):
-        self.transport = transport
+    def __cinit__(self, bytes greeting not None, Py_ssize_t count, done, /):
+        # From the start, as a server that takes no more clients says so unasked.
+        self.greeting, self.wanted, self.done = greeting, count, done
         self.replies, self.rest = [], b""
         self.space = bytearray(BUFFER_BYTES)
         self.buffer = memoryview(self.space)
 
     cdef bint can_ask(self) except -1:
-        return not self.transport.is_closing()
+        return self.transport is not None and not self.transport.is_closing()
 
     @property
     def is_open(self):
@@ -39,6 +41,7 @@ cdef class QuestionLink:
 
     cdef int put(self, object commands, Py_ssize_t count, object done) except -1:
         assert self.done is None, "a connection is used by one call at a time"
+        assert self.transport is not None
         self.done, self.wanted = done, count
         self.transport.write(commands)
         return 0
@@ -50,7 +53,7 @@ cdef class QuestionLink:
         cdef object reply = None
         if not 0 <= count <= PyByteArray_GET_SIZE(self.space):
             raise ValueError("more than there is room for")
-        if self.wanted == 1 and not self.rest:
+        if self.wanted == 1 and not self.rest and not self.greeting:
             reply = string_of(<const uint8_t *>PyByteArray_AS_STRING(self.space), count)  # of the script, as a rule
         if reply is None:
             self.read_replies(PyBytes_FromStringAndSize(PyByteArray_AS_STRING(self.space), count))
