@@ -168,7 +168,7 @@ def policy_of(page: str, section: str, folder: Path) -> None:
 
 
 def test_moving_in_from_slowapi(folder: Path) -> None:
-    before, after = python("moving-in.md", "slowapi")
+    before, after, mounted = python("moving-in.md", "slowapi")
     names: dict[str, Any] = {
         "Limiter": slowapi.Limiter,
         "get_remote_address": slowapi.util.get_remote_address,
@@ -178,6 +178,7 @@ def test_moving_in_from_slowapi(folder: Path) -> None:
     run(own(after, folder), "moving-in.md", names)
     assert isinstance(storage_of(names["limiter"]), SharedStorage)
     policy_of("moving-in.md", "slowapi", folder)
+    run(mounted, "moving-in.md", names)
     limiter = ratelimit.Limiter("policy.toml")
     asked = {"method": "GET", "path": "/items", "client": "192.0.2.1"}
     assert [limiter.decide(**asked).allowed for _ in range(6)] == [True] * 5 + [False]  # type: ignore[arg-type]
