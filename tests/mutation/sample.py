@@ -72,7 +72,7 @@ class Tree:
         (made / packages / "tree.pth").write_text(f"{self.path}\n")
         for entry in (environment / "bin").iterdir():
             target = made / "bin" / entry.name
-            text = b"" if entry.is_symlink() else entry.read_bytes()
+            text = entry.read_bytes() if entry.is_file() and not entry.is_symlink() else b""
             if text.startswith(b"#!" + bytes(environment)):
                 target.write_bytes(text.replace(bytes(environment), bytes(made), 1))
                 target.chmod(0o755)
