@@ -3,7 +3,7 @@
     python .ci/nightly.py               all steps
     python .ci/nightly.py kills streams some of them
 
-One lane computes, the other mostly waits, so that two cores are busy. What a step prints is in
+One lane computes and the other mostly waits, so that two cores are busy. Each step prints to
 `build/nightly/STEP.log`. A step that fails or exceeds its time does not keep the others from running.
 The exit code is 1 if a step failed.
 """
